@@ -1,0 +1,333 @@
+//! Every error of the library: what went wrong, where, and what to do.
+//!
+//! An [`Error`] is numbers and static words only, so that it costs a chip nothing; the text is
+//! put together from one [table](Kind::entry) by whoever has room for it.
+
+use core::fmt;
+
+/// A result whose error is ours.
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// What went wrong, where, and the numbers that the text needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// What went wrong.
+    pub kind: Kind,
+    /// The part of the model or of the call that is meant, such as `"input range"`.
+    pub what: &'static str,
+    /// The numbers of the text, in its order.
+    pub values: [u64; 2],
+    /// Index of the node (kmodel v3: layer) at fault.
+    pub node: Option<u32>,
+    /// Byte offset in the model file.
+    pub offset: Option<u64>,
+}
+
+/// The number that MaixPy gives an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Code {
+    /// A parameter of the call is wrong.
+    Param = 2001,
+    /// Not a kmodel of a version that this library runs.
+    Version = 2002,
+    /// A kmodel whose content is not valid.
+    Format = 2003,
+    /// Encrypted.
+    Decrypt = 2004,
+    /// The file or flash could not be read.
+    Read = 2005,
+    /// Not enough memory.
+    NoMemory = 2006,
+    /// The first layer does not take an image.
+    FirstLayer = 2007,
+    /// The run failed.
+    Run = 2008,
+    /// Too many models are loaded.
+    ModelsFull = 2009,
+    /// Not permitted.
+    Permission = 2010,
+    /// An index is out of range.
+    Index = 2011,
+    /// Sizes do not match.
+    Size = 2012,
+    /// The shapes of the outputs are not set.
+    OutputsNotSet = 2013,
+    /// Not implemented.
+    NotImplemented = 2014,
+    /// None of the others.
+    Unknown = 2015,
+}
+
+/// One row of the error table.
+pub struct Entry {
+    /// MaixPy's number.
+    pub code: Code,
+    /// The text; `{what}`, `{0}` and `{1}` stand for [`Error::what`] and [`Error::values`].
+    pub text: &'static str,
+    /// What the user can do.
+    pub hint: &'static str,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident, $code:ident, $text:literal, $hint:literal;)*) => {
+        /// What went wrong: the rows of the error table.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Kind { $(#[doc = $text] $kind,)* }
+
+        impl Kind {
+            /// All kinds, in the order of the table.
+            pub const ALL: &'static [Kind] = &[$(Kind::$kind,)*];
+
+            /// The kind's name, as in docs/errors.md.
+            pub const fn name(self) -> &'static str {
+                match self { $(Kind::$kind => stringify!($kind),)* }
+            }
+
+            /// The kind's row of the table.
+            pub const fn entry(self) -> &'static Entry {
+                match self {
+                    $(Kind::$kind => &Entry { code: Code::$code, text: $text, hint: $hint },)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    // What the bytes are instead of a kmodel that we run.
+    Empty, Version, "there are no bytes to read a model from",
+        "check that the file was copied whole";
+    Erased, Version, "erased flash: every byte read is 0xFF",
+        "flash the .kmodel (or the .kfpkg that holds it) to this address first";
+    Zeros, Version, "only zero bytes, no model",
+        "check the flash address, or copy the file again";
+    Legacy, Version, "a kmodel of legacy version {0}; this library runs versions 3 and 4",
+        "convert the model again with `kmodel compile`";
+    Kmodel5, Version, "kmodel v{0}, made by nncase 1.0 or newer; K210 firmware of this kind runs versions 3 and 4",
+        "convert the .tflite or .onnx again with `kmodel compile` (or nncase 0.2)";
+    UnknownVersion, Version, "kmodel version {0} is not known; this library runs versions 3 and 4",
+        "check the flash address; if the file is right, convert the model again with `kmodel compile`";
+    ByteSwapped, Version, "a kmodel v3 with its bytes swapped in groups of four, as the original load_flash wants it",
+        "load it with load_flash, or use the file as it was before the swap";
+    Smodel, Decrypt, "an encrypted model (.smodel), bound to one chip; it cannot be opened here",
+        "ask its author for the plain .kmodel";
+    Scrambled, Decrypt, "the header is scrambled as some vendors do; it is not a plain kmodel (first word {0})",
+        "ask its author for the plain .kmodel, or check the flash address";
+    Zip, Version, "a zip archive (.kfpkg, .zip), not a bare model",
+        "flash it with kflash, or take the .kmodel out with `kmodel unpack`";
+    Tflite, Version, "a TensorFlow Lite model, not a kmodel",
+        "compile it first: `kmodel compile MODEL.tflite OUT.kmodel -i tflite`";
+    Onnx, Version, "an ONNX model, not a kmodel",
+        "compile it first: `kmodel compile MODEL.onnx OUT.kmodel -i onnx`";
+    NotAModel, Version, "not a kmodel (first word {0})",
+        "check the path or the flash address; the first word of a kmodel is 3 or the letters LDMK";
+
+    // What is wrong inside a kmodel.
+    Truncated, Format, "the file ends here, {0} bytes before the end of {what}",
+        "copy or flash the file again; it was cut";
+    Count, Format, "{what} is {0}, at most {1} is possible",
+        "the file is damaged; copy or flash it again";
+    Target, Format, "made for target {0}; only 0 (CPU) and 1 (K210) can run here",
+        "compile the model again with target k210";
+    UnknownOperator, Format, "operator {0} is not known",
+        "compile the model again with `kmodel compile`, or tell us which tool made it";
+    Unimplemented, NotImplemented, "{what} exists by name only; no K210 runtime implements it",
+        "compile the model again with `kmodel compile`";
+    BodySize, Format, "the body of {what} takes {0} bytes, its header says {1}",
+        "the file is damaged or made by an unknown compiler; compile the model again";
+    OutOfMemoryRange, Format, "{what} ends at byte {0}, its memory has {1}",
+        "the file is damaged; copy it again or compile the model again";
+    OutOfFile, Format, "{what} ends at byte {0}, the file has {1}",
+        "the file is damaged or cut; copy it again";
+    WrongMemory, Format, "{what} lies in memory {0}, which this operator cannot use",
+        "the file is damaged or made by an unknown compiler; compile the model again";
+    WrongDtype, Format, "{what} has element type {0}, the operator wants another",
+        "the file is damaged or made by an unknown compiler; compile the model again";
+    Misaligned, Format, "{what} begins at byte {0}, floats need a multiple of {1}",
+        "the file is damaged or made by an unknown compiler; compile the model again";
+    SizeMismatch, Format, "{what} holds {0} bytes, its shape needs {1}",
+        "the file is damaged or made by an unknown compiler; compile the model again";
+    Overlap, Format, "{what} overlaps what the operator writes",
+        "the file is damaged or made by an unknown compiler; compile the model again";
+    Field, Format, "{what} is {0}, which is not possible here",
+        "the file is damaged or made by an unknown compiler; compile the model again";
+    KpuRam, NoMemory, "{what} needs KPU RAM up to byte {0}, the chip has {1}",
+        "make the input smaller, or let `kmodel compile` split the layer";
+
+    // What is wrong with a call.
+    NoMemory, NoMemory, "{what} needs {0} bytes, {1} are there",
+        "use a smaller model or firmware, free other models and frame buffers, or load_flash";
+    InputCount, Param, "the model has {1} inputs, input {0} was given",
+        "give as many inputs as `kmodel info` lists";
+    InputSize, Size, "the model wants {1} values, {0} were given",
+        "resize the input to the shape that `kmodel info` prints";
+    ImageSize, Size, "the model wants an image of {1}, the image is {0}",
+        "resize or crop it first: img.resize(w, h), sensor.set_windowing((w, h))";
+    NotAnImage, FirstLayer, "the model's input is not an image of 1 or 3 planes",
+        "give a list of numbers instead";
+    OutputIndex, Index, "the model has {1} outputs, output {0} was asked for",
+        "count outputs from 0";
+    OutputShape, Size, "w * h * ch is {0}, the output has {1} elements",
+        "set_outputs is optional: leave it out, or give the shape that `kmodel info` prints";
+    LayerCount, Index, "{0} layers asked for, the model has {1}",
+        "give 1 to the number of layers, or 0 for all";
+    Parameter, Param, "{what} is {0}",
+        "see the function's page in docs/";
+    ModelsFull, ModelsFull, "{0} models are loaded, {1} is the limit",
+        "free one with kpu.deinit(task)";
+
+    // What can happen while running.
+    Read, Read, "reading {what} failed at byte {0}",
+        "check the SD card or the flash";
+    Accelerator, Run, "the KPU did not finish within {0} ms",
+        "reset the board; if it happens again, run `kmodel check` on the model";
+    Interrupted, Run, "interrupted",
+        "";
+    Busy, Run, "the KPU is in use by another owner",
+        "wait until the other forward has ended";
+}
+
+impl Error {
+    /// An error with no numbers.
+    pub const fn new(kind: Kind) -> Self {
+        Self { kind, what: "", values: [0; 2], node: None, offset: None }
+    }
+
+    /// An error about `what`, with the numbers of its text.
+    pub const fn about(kind: Kind, what: &'static str, values: [u64; 2]) -> Self {
+        Self { kind, what, values, node: None, offset: None }
+    }
+
+    /// The same error, at a byte offset of the file; an offset already known stays.
+    pub const fn at(mut self, offset: u64) -> Self {
+        if self.offset.is_none() {
+            self.offset = Some(offset);
+        }
+        self
+    }
+
+    /// The same error, at a node; a node already known stays.
+    pub const fn at_node(mut self, node: u32) -> Self {
+        if self.node.is_none() {
+            self.node = Some(node);
+        }
+        self
+    }
+
+    /// MaixPy's number.
+    pub const fn code(&self) -> Code {
+        self.kind.entry().code
+    }
+
+    /// What the user can do; may be empty.
+    pub const fn hint(&self) -> &'static str {
+        self.kind.entry().hint
+    }
+
+    /// Hands the text to `out`, piece by piece: the node, the text of the table, the offset.
+    pub fn write(&self, out: &mut dyn FnMut(&str)) {
+        if let Some(node) = self.node {
+            out("node ");
+            write_decimal(u64::from(node), out);
+            out(": ");
+        }
+        let mut rest = self.kind.entry().text;
+        while let Some((before, after)) = rest.split_once('{') {
+            out(before);
+            let (name, after) = after.split_once('}').unwrap_or((after, ""));
+            match (name, self.kind) {
+                ("what", _) => out(self.what),
+                ("0" | "1", Kind::ImageSize) => {
+                    write_image_size(self.values[usize::from(name == "1")], out);
+                }
+                ("0", Kind::UnknownOperator | Kind::NotAModel | Kind::Scrambled) => {
+                    write_hex(self.values[0], out);
+                }
+                ("0", _) => write_decimal(self.values[0], out),
+                _ => write_decimal(self.values[1], out),
+            }
+            rest = after;
+        }
+        out(rest);
+        if let Some(offset) = self.offset {
+            out(" (at byte ");
+            write_decimal(offset, out);
+            out(")");
+        }
+    }
+}
+
+/// Packs an image size into one number of an [`Error`], for [`Kind::ImageSize`].
+pub const fn image_size(width: usize, height: usize, channels: usize) -> u64 {
+    ((width as u64 & 0xFFFF) << 32) | ((height as u64 & 0xFFFF) << 16) | (channels as u64 & 0xFFFF)
+}
+
+fn write_image_size(packed: u64, out: &mut dyn FnMut(&str)) {
+    write_decimal(packed >> 32 & 0xFFFF, out);
+    out("x");
+    write_decimal(packed >> 16 & 0xFFFF, out);
+    out("x");
+    write_decimal(packed & 0xFFFF, out);
+}
+
+fn write_decimal(value: u64, out: &mut dyn FnMut(&str)) {
+    write_digits(value, 10, out);
+}
+
+fn write_hex(value: u64, out: &mut dyn FnMut(&str)) {
+    out("0x");
+    write_digits(value, 16, out);
+}
+
+fn write_digits(mut value: u64, base: u64, out: &mut dyn FnMut(&str)) {
+    let mut digits = [0u8; 20];
+    let mut begin = digits.len();
+    for place in digits.iter_mut().rev() {
+        *place = b"0123456789abcdef"[(value % base) as usize & 15];
+        begin -= 1;
+        value /= base;
+        if value == 0 {
+            break;
+        }
+    }
+    out(digits.get(begin..).and_then(|d| core::str::from_utf8(d).ok()).unwrap_or(""));
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut result = Ok(());
+        self.write(&mut |piece| result = result.and_then(|()| f.write_str(piece)));
+        result
+    }
+}
+
+impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_holds_what_where_and_numbers() {
+        let error = Error::about(Kind::OutOfFile, "weights", [500, 400]).at_node(19).at(64);
+        assert_eq!(error.to_string(), "node 19: weights ends at byte 500, the file has 400 (at byte 64)");
+        assert_eq!(error.code() as u16, 2003);
+        let error =
+            Error::about(Kind::ImageSize, "", [image_size(320, 240, 3), image_size(224, 224, 3)]);
+        assert_eq!(error.to_string(), "the model wants an image of 224x224x3, the image is 320x240x3");
+        let error = Error::about(Kind::UnknownOperator, "", [0x2003, 0]);
+        assert_eq!(error.to_string(), "operator 0x2003 is not known");
+    }
+
+    #[test]
+    fn every_placeholder_is_known() {
+        for kind in Kind::ALL {
+            for part in kind.entry().text.split('{').skip(1) {
+                let name = part.split_once('}').expect("closed").0;
+                assert!(["what", "0", "1"].contains(&name), "{kind:?} has {{{name}}}");
+            }
+        }
+    }
+}

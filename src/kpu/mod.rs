@@ -1,0 +1,36 @@
+//! The KPU: its layers, its memory, its arithmetic, and who computes them.
+
+pub mod layer;
+
+use crate::{error::Result, tensor::ImageShape};
+
+pub use layer::Layer;
+
+/// What computes KPU layers: the chip's KPU or the simulator.
+///
+/// A call returns when its work is done; several jobs in one call let hardware queue them.
+pub trait Accelerator {
+    /// Scatters contiguous C, H, W bytes into KPU RAM, beginning at `row` (64-byte rows).
+    fn upload(&mut self, row: usize, shape: ImageShape, pixels: &[u8]) -> Result<()>;
+
+    /// Gathers an image from KPU RAM into contiguous C, H, W bytes.
+    fn download(&mut self, row: usize, shape: ImageShape, pixels: &mut [u8]) -> Result<()>;
+
+    /// Runs the layers one after the other; results are left in KPU RAM.
+    fn run(&mut self, jobs: &[Job<'_>]) -> Result<()>;
+}
+
+/// One layer with its parameters.
+#[derive(Clone, Copy)]
+pub struct Job<'p> {
+    /// The layer.
+    pub layer: Layer,
+    /// `out_ch` x u64, little-endian.
+    pub batch_norm: &'p [u8],
+    /// 144 bytes: 16 segments and their biases.
+    pub activation: &'p [u8],
+    /// `[out_ch][in_ch][ky][kx]`, one byte (16-bit mode: two) a weight.
+    pub weights: &'p [u8],
+    /// Weights are 8 bits wide, not 16.
+    pub eight_bit: bool,
+}
