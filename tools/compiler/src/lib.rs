@@ -1,0 +1,1 @@
+//! Compiles `.tflite` and `.onnx` models to kmodels.

@@ -1,0 +1,3 @@
+//! `kmodel`: inspect, run, check, view and compile kmodels.
+
+fn main() {}
