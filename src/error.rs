@@ -312,11 +312,17 @@ mod tests {
     #[test]
     fn text_holds_what_where_and_numbers() {
         let error = Error::about(Kind::OutOfFile, "weights", [500, 400]).at_node(19).at(64);
-        assert_eq!(error.to_string(), "node 19: weights ends at byte 500, the file has 400 (at byte 64)");
+        assert_eq!(
+            error.to_string(),
+            "node 19: weights ends at byte 500, the file has 400 (at byte 64)"
+        );
         assert_eq!(error.code() as u16, 2003);
         let error =
             Error::about(Kind::ImageSize, "", [image_size(320, 240, 3), image_size(224, 224, 3)]);
-        assert_eq!(error.to_string(), "the model wants an image of 224x224x3, the image is 320x240x3");
+        assert_eq!(
+            error.to_string(),
+            "the model wants an image of 224x224x3, the image is 320x240x3"
+        );
         let error = Error::about(Kind::UnknownOperator, "", [0x2003, 0]);
         assert_eq!(error.to_string(), "operator 0x2003 is not known");
     }
