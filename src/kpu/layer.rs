@@ -1,5 +1,597 @@
-//! A KPU layer: the twelve 64-bit words that describe it to the hardware.
+//! A KPU layer: the twelve 64-bit words that describe it to the hardware (docs/formats.md, KPU layer).
 
-/// A layer whose fields agree with each other and whose images lie inside KPU RAM.
+use crate::{
+    error::{Error, Kind, Result},
+    kpu::memory::{self, RowLayout},
+    tensor::ImageShape,
+};
+
+/// Bytes of an activation table: 16 segments of 8 bytes and their 16 biases.
+pub const ACTIVATION_BYTES: usize = 144;
+
+/// The words of a layer.
+pub type Words = [u64; 12];
+
+/// Size of the convolution's kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layer {}
+pub enum Kernel {
+    /// 1x1, no padding.
+    K1x1,
+    /// 3x3, one pixel of padding on every side.
+    K3x3,
+}
+
+impl Kernel {
+    /// Width and height.
+    pub const fn size(self) -> usize {
+        match self {
+            Kernel::K1x1 => 1,
+            Kernel::K3x3 => 3,
+        }
+    }
+
+    /// Taps of one input channel.
+    pub const fn area(self) -> usize {
+        self.size() * self.size()
+    }
+}
+
+/// What follows the activation; the output has `floor(input / stride)` lines and columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// No pooling.
+    None,
+    /// Largest of 2x2.
+    Max2,
+    /// Mean of 2x2.
+    Mean2,
+    /// Largest of 4x4.
+    Max4,
+    /// Mean of 4x4.
+    Mean4,
+    /// Pixel (0, 0) of every 2x2.
+    LeftTop2,
+    /// Pixel (0, 1), the right one of the upper line, of every 2x2.
+    RightTop2,
+    /// Pixel (0, 0) of every 4x4.
+    LeftTop4,
+    /// Mean of 2x2 around every pixel, the border repeated.
+    Mean2Stride1,
+    /// Largest of 2x2 around every pixel, 0 beyond the border.
+    Max2Stride1,
+}
+
+impl Pool {
+    /// All pools; the index is the code.
+    pub const ALL: [Pool; 10] = [
+        Pool::None,
+        Pool::Max2,
+        Pool::Mean2,
+        Pool::Max4,
+        Pool::Mean4,
+        Pool::LeftTop2,
+        Pool::RightTop2,
+        Pool::LeftTop4,
+        Pool::Mean2Stride1,
+        Pool::Max2Stride1,
+    ];
+
+    /// Width and height of the window.
+    pub const fn window(self) -> usize {
+        match self {
+            Pool::None => 1,
+            Pool::Max4 | Pool::Mean4 | Pool::LeftTop4 => 4,
+            _ => 2,
+        }
+    }
+
+    /// Pixels between two windows.
+    pub const fn stride(self) -> usize {
+        match self {
+            Pool::Mean2Stride1 | Pool::Max2Stride1 => 1,
+            _ => self.window(),
+        }
+    }
+
+    /// A short name with window and stride, such as `max 2x2/2`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Pool::None => "none",
+            Pool::Max2 => "max 2x2/2",
+            Pool::Mean2 => "mean 2x2/2",
+            Pool::Max4 => "max 4x4/4",
+            Pool::Mean4 => "mean 4x4/4",
+            Pool::LeftTop2 => "left-top 2x2/2",
+            Pool::RightTop2 => "right-top 2x2/2",
+            Pool::LeftTop4 => "left-top 4x4/4",
+            Pool::Mean2Stride1 => "mean 2x2/1",
+            Pool::Max2Stride1 => "max 2x2/1",
+        }
+    }
+
+    /// The size that pooling makes of `plane` = (height, width).
+    const fn output(self, input: ImageShape, channels: usize) -> ImageShape {
+        let stride = self.stride();
+        ImageShape::new(channels, input.height / stride, input.width / stride)
+    }
+}
+
+/// A layer's fields. What the hardware also wants and these decide is made by [`Layer::encode`].
+///
+/// [`Layer::decode`] and [`Layer::new`] give only layers that pass [`Layer::check`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Output channel c reads input channel c only.
+    pub depthwise: bool,
+    /// First KPU RAM row of the input image.
+    pub src_row: usize,
+    /// First KPU RAM row of the output image.
+    pub dst_row: usize,
+    /// The input image.
+    pub input: ImageShape,
+    /// The output image, after pooling.
+    pub output: ImageShape,
+    /// Size of the kernel.
+    pub kernel: Kernel,
+    /// The pool behind the activation.
+    pub pool: Pool,
+    /// What the pixels outside the image are for a 3x3 kernel.
+    pub pad_value: u8,
+    /// Output channels whose weights are loaded at once.
+    pub out_ch_per_load: usize,
+    /// Bytes of one weight load.
+    pub para_size: usize,
+    /// Right shift of the sum of weights, 0..=15.
+    pub shr_w: u32,
+    /// Right shift of the sum of pixels, 0..=15.
+    pub shr_x: u32,
+    /// Factor of the sum of weights, 24 bits.
+    pub arg_w: i32,
+    /// Factor of the sum of pixels, 24 bits.
+    pub arg_x: i32,
+    /// Added once for every input channel, 40 bits.
+    pub arg_add: i64,
+    /// The result is also streamed to the DMA.
+    pub send_out: bool,
+    /// The KPU raises its interrupt behind this layer.
+    pub int_en: bool,
+    /// Address of the batch norm array (in a kmodel v4: bytes of the gap before it).
+    pub bn_addr: u32,
+    /// Address of the weights (in a kmodel v4: bytes of the gap before them).
+    pub weight_addr: u32,
+    /// Address of the activation table (in a kmodel v4: bytes of the gap before it).
+    pub act_addr: u32,
+}
+
+impl Layer {
+    /// A layer of `out_channels` over `input`, which loads as many weights at once as the KPU can
+    /// hold; rows, arguments and addresses are 0.
+    pub fn new(
+        input: ImageShape,
+        out_channels: usize,
+        kernel: Kernel,
+        depthwise: bool,
+        pool: Pool,
+        eight_bit: bool,
+    ) -> Result<Self> {
+        let mut layer = Self {
+            depthwise,
+            src_row: 0,
+            dst_row: 0,
+            input,
+            output: pool.output(input, out_channels),
+            kernel,
+            pool,
+            pad_value: 0,
+            out_ch_per_load: 1,
+            para_size: 0,
+            shr_w: 0,
+            shr_x: 0,
+            arg_w: 0,
+            arg_x: 0,
+            arg_add: 0,
+            send_out: false,
+            int_en: false,
+            bn_addr: 0,
+            weight_addr: 0,
+            act_addr: 0,
+        };
+        let weight_bytes = if eight_bit { 1 } else { 2 };
+        let per_channel = layer.taps().saturating_mul(weight_bytes).max(1);
+        layer.out_ch_per_load =
+            (LOAD_LIMIT * weight_bytes / per_channel).clamp(1, out_channels.max(1));
+        layer.para_size = layer.out_ch_per_load.saturating_mul(per_channel);
+        layer.check()?;
+        Ok(layer)
+    }
+
+    /// Reads the words; everything that the fields of [`Layer`] do not hold must be as
+    /// [`Layer::encode`] makes it.
+    pub fn decode(words: &Words) -> Result<Self> {
+        let size = |field: Field| field.get(words) as usize + 1;
+        let kernel = match KERNEL.get(words) {
+            0 => Kernel::K1x1,
+            1 => Kernel::K3x3,
+            _ => return Err(KERNEL.error(words)),
+        };
+        let pool = *Pool::ALL.get(POOL.get(words) as usize).ok_or_else(|| POOL.error(words))?;
+        let layer = Self {
+            depthwise: DEPTH_WISE.get(words) != 0,
+            src_row: SRC_ROW.get(words) as usize,
+            dst_row: DST_ROW.get(words) as usize,
+            input: ImageShape::new(size(IN_CH), size(IN_H), size(IN_W)),
+            output: ImageShape::new(size(OUT_CH), size(OUT_H), size(OUT_W)),
+            kernel,
+            pool,
+            pad_value: PAD_VALUE.get(words) as u8,
+            out_ch_per_load: size(OUT_CH_PER_LOAD),
+            para_size: PARA_SIZE.get(words) as usize,
+            shr_w: SHR_W.get(words) as u32,
+            shr_x: SHR_X.get(words) as u32,
+            arg_w: sign_extend(ARG_W.get(words), 24) as i32,
+            arg_x: sign_extend(ARG_X.get(words), 24) as i32,
+            arg_add: sign_extend(ARG_ADD.get(words), 40),
+            send_out: SEND_OUT.get(words) != 0,
+            int_en: INT_EN.get(words) != 0,
+            bn_addr: BN_ADDR.get(words) as u32,
+            weight_addr: WEIGHT_ADDR.get(words) as u32,
+            act_addr: ACT_ADDR.get(words) as u32,
+        };
+        layer.check()?;
+        let expected = layer.encode();
+        if expected != *words {
+            let differs = |field: &&Field| field.get(words) != field.get(&expected);
+            return Err(match FIELDS.iter().find(differs) {
+                Some(field) => field.error(words),
+                None => {
+                    let bits = words.iter().zip(&expected).find(|(w, e)| w != e);
+                    let value = bits.map_or(0, |(w, e)| w ^ e);
+                    Error::about(Kind::Field, "reserved bits of the KPU layer", [value, 0])
+                }
+            });
+        }
+        Ok(layer)
+    }
+
+    /// The words for the hardware.
+    pub fn encode(&self) -> Words {
+        let mut words = [0; 12];
+        let (input, output) = (self.input, self.output);
+        let (in_rows, out_rows) = (RowLayout::of(input.width), RowLayout::of(output.width));
+        let loads = self.loads();
+        for (field, value) in [
+            (INT_EN, usize::from(self.int_en)),
+            (DEPTH_WISE, usize::from(self.depthwise)),
+            (SRC_ROW, self.src_row),
+            (DST_ROW, self.dst_row),
+            (IN_CH, input.channels.wrapping_sub(1)),
+            (OUT_CH, output.channels.wrapping_sub(1)),
+            (OUT_CH_PER_LOAD, self.out_ch_per_load.wrapping_sub(1)),
+            (IN_W, input.width.wrapping_sub(1)),
+            (IN_H, input.height.wrapping_sub(1)),
+            (OUT_W, output.width.wrapping_sub(1)),
+            (OUT_H, output.height.wrapping_sub(1)),
+            (KERNEL, usize::from(self.kernel == Kernel::K3x3)),
+            (POOL, self.pool as usize),
+            (LOAD_PARA, 1),
+            (DMA_BURST, 15),
+            (PAD_VALUE, usize::from(self.pad_value)),
+            (BN_ADDR, self.bn_addr as usize),
+            (LOAD_COOR, 1),
+            (LOAD_TIME, loads.wrapping_sub(1)),
+            (PARA_SIZE, self.para_size),
+            (WEIGHT_ADDR, self.weight_addr as usize),
+            (IN_CHANNEL_ROWS, in_rows.line_rows * input.height),
+            (IN_LINE_ROWS, in_rows.line_rows),
+            (IN_GROUP, in_rows.group),
+            (LOAD_ACT, 1),
+            (ACT_ADDR, self.act_addr as usize),
+            (OUT_CHANNEL_ROWS, out_rows.line_rows * output.height),
+            (OUT_LINE_ROWS, out_rows.line_rows),
+            (OUT_GROUP, out_rows.group),
+            (SHR_W, self.shr_w as usize),
+            (SHR_X, self.shr_x as usize),
+            (SEND_OUT, usize::from(self.send_out)),
+            (CHANNEL_BYTES, output.plane().wrapping_sub(1)),
+            (TOTAL_BYTES, output.elements().wrapping_sub(1)),
+        ] {
+            field.set(&mut words, value as u64);
+        }
+        ARG_W.set(&mut words, self.arg_w as u64);
+        ARG_X.set(&mut words, self.arg_x as u64);
+        ARG_ADD.set(&mut words, self.arg_add as u64);
+        words
+    }
+
+    /// An error if a field is too large for its place in the words, fields contradict each other
+    /// or an image leaves KPU RAM.
+    pub fn check(&self) -> Result<()> {
+        let possible = |what, value: usize, possible: bool| match possible {
+            true => Ok(()),
+            false => Err(Error::about(Kind::Field, what, [value as u64, 0])),
+        };
+        let (input, output) = (self.input, self.output);
+        possible("in_ch", input.channels, (1..=1024).contains(&input.channels))?;
+        possible("in_h", input.height, (1..=512).contains(&input.height))?;
+        possible("in_w", input.width, (1..=MAX_WIDTH).contains(&input.width))?;
+        possible("out_ch", output.channels, (1..=1024).contains(&output.channels))?;
+        let expected = self.pool.output(input, output.channels);
+        possible("out_h", output.height, output.height == expected.height && output.height > 0)?;
+        possible("out_w", output.width, output.width == expected.width && output.width > 0)?;
+        let same_channels = input.channels == output.channels;
+        possible("out_ch of a depthwise layer", output.channels, !self.depthwise || same_channels)?;
+        let per_load = self.out_ch_per_load;
+        possible("out_ch_per_load", per_load, (1..=output.channels).contains(&per_load))?;
+        possible("load_time", self.loads(), self.loads() <= 64)?;
+        let load = per_load * self.taps();
+        let load_fits = self.para_size < 1 << PARA_SIZE.bits
+            && (self.para_size == load || self.para_size == 2 * load);
+        possible("para_size", self.para_size, load_fits)?;
+        possible("shr_w", self.shr_w as usize, self.shr_w < 16)?;
+        possible("shr_x", self.shr_x as usize, self.shr_x < 16)?;
+        let fits = |value: i64, bits| sign_extend(value as u64, bits) == value;
+        possible("arg_w", self.arg_w as usize, fits(self.arg_w.into(), 24))?;
+        possible("arg_x", self.arg_x as usize, fits(self.arg_x.into(), 24))?;
+        possible("arg_add", self.arg_add as usize, fits(self.arg_add, 40))?;
+        memory::check_range("the input of the KPU layer", self.src_row, input)?;
+        memory::check_range("the output of the KPU layer", self.dst_row, output)?;
+        Ok(())
+    }
+
+    /// Multiplications of one output pixel.
+    pub const fn taps(&self) -> usize {
+        let channels = if self.depthwise { 1 } else { self.input.channels };
+        channels.saturating_mul(self.kernel.area())
+    }
+
+    /// How often weights are loaded.
+    pub const fn loads(&self) -> usize {
+        match self.out_ch_per_load {
+            0 => 0,
+            per_load => self.output.channels.div_ceil(per_load),
+        }
+    }
+
+    /// Bytes of all weights.
+    pub const fn weights_bytes(&self, eight_bit: bool) -> usize {
+        let weight_bytes = if eight_bit { 1 } else { 2 };
+        self.output.channels.saturating_mul(self.taps()).saturating_mul(weight_bytes)
+    }
+
+    /// Bytes of the batch norm array.
+    pub const fn batch_norm_bytes(&self) -> usize {
+        self.output.channels.saturating_mul(8)
+    }
+
+    /// Multiplications that the KPU executes: at every input position, pooled away or not.
+    pub const fn macs(&self) -> u64 {
+        (self.output.channels as u64)
+            .saturating_mul(self.taps() as u64)
+            .saturating_mul(self.input.plane() as u64)
+    }
+}
+
+/// Bytes of weights that the KPU holds at once, with 8-bit weights; twice that with 16-bit weights.
+const LOAD_LIMIT: usize = 30 * 1024;
+/// `in_line_rows` has four bits, so that a line has at most 15 rows.
+const MAX_WIDTH: usize = 15 * memory::ROW_BYTES;
+
+/// A field of the words.
+#[derive(Clone, Copy)]
+struct Field {
+    name: &'static str,
+    word: usize,
+    low: u32,
+    bits: u32,
+}
+
+impl Field {
+    fn mask(self) -> u64 {
+        (1 << self.bits) - 1
+    }
+
+    fn get(self, words: &Words) -> u64 {
+        words.get(self.word).map_or(0, |word| word >> self.low & self.mask())
+    }
+
+    fn set(self, words: &mut Words, value: u64) {
+        if let Some(word) = words.get_mut(self.word) {
+            *word |= (value & self.mask()) << self.low;
+        }
+    }
+
+    fn error(self, words: &Words) -> Error {
+        Error::about(Kind::Field, self.name, [self.get(words), 0])
+    }
+}
+
+macro_rules! fields {
+    ($($id:ident $name:literal $word:literal: $low:literal, $bits:literal;)*) => {
+        $(const $id: Field = Field { name: $name, word: $word, low: $low, bits: $bits };)*
+        const FIELDS: &[Field] = &[$($id,)*];
+    };
+}
+
+// Name in the words, word: lowest bit, bits. Sizes and counts are stored minus one.
+fields! {
+    INT_EN "int_en" 0: 0, 1;
+    RAM_FLAG "ram_flag" 0: 1, 1;
+    FULL_ADD "full_add" 0: 2, 1;
+    DEPTH_WISE "depth_wise" 0: 3, 1;
+    SRC_ROW "src_row" 1: 0, 15;
+    DST_ROW "dst_row" 1: 32, 15;
+    IN_CH "in_ch" 2: 0, 10;
+    OUT_CH "out_ch" 2: 32, 10;
+    OUT_CH_PER_LOAD "out_ch_per_load" 2: 48, 10;
+    IN_W "in_w" 3: 0, 10;
+    IN_H "in_h" 3: 10, 9;
+    OUT_W "out_w" 3: 32, 10;
+    OUT_H "out_h" 3: 42, 9;
+    KERNEL "kernel" 4: 0, 3;
+    PAD_TYPE "pad_type" 4: 3, 1;
+    POOL "pool" 4: 4, 4;
+    FIRST_STRIDE "first_stride" 4: 8, 1;
+    BYPASS_CONV "bypass_conv" 4: 9, 1;
+    LOAD_PARA "load_para" 4: 10, 1;
+    DMA_BURST "dma_burst" 4: 16, 8;
+    PAD_VALUE "pad_value" 4: 24, 8;
+    BN_ADDR "bn_addr" 4: 32, 32;
+    LOAD_COOR "load_coor" 5: 0, 1;
+    LOAD_TIME "load_time" 5: 1, 6;
+    PARA_SIZE "para_size" 5: 15, 17;
+    WEIGHT_ADDR "weight_addr" 5: 32, 32;
+    COEF_COLUMN_OFFSET "coef_column_offset" 6: 0, 4;
+    COEF_ROW_OFFSET "coef_row_offset" 6: 4, 12;
+    IN_CHANNEL_ROWS "in_channel_rows" 7: 0, 15;
+    IN_LINE_ROWS "in_line_rows" 7: 16, 4;
+    COEF_SIZE "coef_size" 7: 20, 8;
+    IN_GROUP "in_group" 7: 28, 3;
+    LOAD_ACT "load_act" 7: 31, 1;
+    ACT_ADDR "act_addr" 7: 32, 32;
+    OUT_CHANNEL_ROWS "out_channel_rows" 8: 0, 15;
+    OUT_LINE_ROWS "out_line_rows" 8: 16, 4;
+    OUT_GROUP "out_group" 8: 20, 3;
+    SHR_W "shr_w" 9: 0, 4;
+    SHR_X "shr_x" 9: 4, 4;
+    ARG_W "arg_w" 9: 8, 24;
+    ARG_X "arg_x" 9: 32, 24;
+    ARG_ADD "arg_add" 10: 0, 40;
+    SEND_OUT "send_out" 11: 0, 1;
+    CHANNEL_BYTES "channel_bytes" 11: 16, 16;
+    TOTAL_BYTES "total_bytes" 11: 32, 32;
+}
+
+/// The lowest `bits` bits of `value` as a signed number.
+pub(crate) const fn sign_extend(value: u64, bits: u32) -> i64 {
+    ((value << (64 - bits)) as i64) >> (64 - bits)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A 3x3 depthwise layer of a real model: 16 channels, 120x160, no pool.
+    const WORDS: Words = [
+        0x0000000000000008,
+        0x000044f000005b70,
+        0x000f000f0000000f,
+        0x0001dc9f0001dc9f,
+        0x00000000000f0401,
+        0x0000000000480001,
+        0x0000000000000000,
+        0x0000000090030168,
+        0x0000000000130168,
+        0x00c20000000000f0,
+        0x0000000000000000,
+        0x0004afff4aff0000,
+    ];
+
+    /// Any layer that the hardware's words can say, at row 0.
+    pub(crate) fn any_layer() -> impl Strategy<Value = (Layer, bool)> {
+        (
+            (1usize..=1024, 1usize..=512, 1usize..=MAX_WIDTH, 1usize..=1024),
+            (any::<bool>(), any::<bool>(), 0usize..10, any::<bool>()),
+        )
+            .prop_filter_map(
+                "fits",
+                |((ic, h, w, oc), (big, depthwise, pool, eight_bit))| {
+                    let kernel = if big { Kernel::K3x3 } else { Kernel::K1x1 };
+                    let oc = if depthwise { ic } else { oc };
+                    let input = ImageShape::new(ic, h, w);
+                    let layer =
+                        Layer::new(input, oc, kernel, depthwise, Pool::ALL[pool], eight_bit);
+                    layer.ok().map(|layer| (layer, eight_bit))
+                },
+            )
+    }
+
+    #[test]
+    fn fields_of_a_real_layer() {
+        let layer = Layer::decode(&WORDS).unwrap();
+        let mut expected =
+            Layer::new(ImageShape::new(16, 120, 160), 16, Kernel::K3x3, true, Pool::None, true)
+                .unwrap();
+        expected.src_row = 0x5b70;
+        expected.dst_row = 0x44f0;
+        expected.shr_x = 15;
+        expected.arg_x = 0xc20000 - (1 << 24);
+        assert_eq!(layer, expected);
+        assert_eq!(layer.encode(), WORDS);
+        assert_eq!(layer.macs(), 16 * 9 * 120 * 160);
+        assert_eq!(layer.weights_bytes(true), 144);
+        assert_eq!(layer.batch_norm_bytes(), 128);
+    }
+
+    #[test]
+    fn the_field_at_fault_is_named() {
+        let error = |change: &dyn Fn(&mut Words)| {
+            let mut words = WORDS;
+            change(&mut words);
+            let error = Layer::decode(&words).unwrap_err();
+            (error.kind, error.what, error.values[0])
+        };
+        assert_eq!(error(&|w| w[0] |= 2), (Kind::Field, "ram_flag", 1));
+        assert_eq!(error(&|w| w[0] |= 4), (Kind::Field, "full_add", 1));
+        assert_eq!(error(&|w| w[4] += 1), (Kind::Field, "kernel", 2));
+        assert_eq!(error(&|w| w[4] |= 10 << 4), (Kind::Field, "pool", 10));
+        assert_eq!(error(&|w| w[4] |= 1 << 4), (Kind::Field, "out_h", 120));
+        assert_eq!(error(&|w| w[4] |= 8), (Kind::Field, "pad_type", 1));
+        assert_eq!(error(&|w| w[4] |= 1 << 8), (Kind::Field, "first_stride", 1));
+        assert_eq!(error(&|w| w[4] |= 1 << 9), (Kind::Field, "bypass_conv", 1));
+        assert_eq!(error(&|w| w[4] ^= 1 << 10), (Kind::Field, "load_para", 0));
+        assert_eq!(error(&|w| w[5] |= 2), (Kind::Field, "load_time", 1));
+        assert_eq!(error(&|w| w[5] += 1 << 15), (Kind::Field, "para_size", 145));
+        assert_eq!(error(&|w| w[6] |= 1), (Kind::Field, "coef_column_offset", 1));
+        assert_eq!(error(&|w| w[7] += 1), (Kind::Field, "in_channel_rows", 361));
+        assert_eq!(error(&|w| w[7] ^= 1 << 20), (Kind::Field, "coef_size", 1));
+        assert_eq!(error(&|w| w[8] += 1 << 20), (Kind::Field, "out_group", 2));
+        assert_eq!(error(&|w| w[11] += 1 << 16).1, "channel_bytes");
+        assert_eq!(error(&|w| w[2] += 1), (Kind::Field, "out_ch of a depthwise layer", 16));
+        assert_eq!(error(&|w| w[1] |= 1 << 20).1, "reserved bits of the KPU layer");
+        assert_eq!(
+            error(&|w| w[1] |= 0x7fff),
+            (Kind::KpuRam, "the input of the KPU layer", (0x7fff + 5760) * 64)
+        );
+    }
+
+    #[test]
+    fn weights_too_large_for_64_loads_are_an_error() {
+        let input = ImageShape::new(1024, 4, 4);
+        let layer = |oc| Layer::new(input, oc, Kernel::K3x3, false, Pool::None, true);
+        assert_eq!(layer(192).unwrap().loads(), 64);
+        assert_eq!(layer(193).unwrap_err().what, "load_time");
+    }
+
+    proptest! {
+        #[test]
+        fn decode_inverts_encode((layer, _) in any_layer(), rows: [u16; 2], args: [i32; 3]) {
+            let layer = Layer {
+                src_row: usize::from(rows[0] & 0x7fff),
+                dst_row: usize::from(rows[1] & 0x7fff),
+                arg_w: args[0] >> 8,
+                arg_x: args[1] >> 8,
+                arg_add: i64::from(args[2]) << 8,
+                shr_w: u32::from(rows[0] >> 12),
+                shr_x: u32::from(rows[1] >> 12),
+                send_out: rows[0] & 1 != 0,
+                int_en: rows[1] & 1 != 0,
+                bn_addr: args[0] as u32,
+                ..layer
+            };
+            match layer.check() {
+                Ok(()) => prop_assert_eq!(Layer::decode(&layer.encode()), Ok(layer)),
+                Err(error) => prop_assert_eq!(error.kind, Kind::KpuRam),
+            }
+        }
+
+        #[test]
+        fn random_changes_decode_to_themselves_or_not_at_all(word in 0usize..12, bit in 0u32..64) {
+            let mut words = WORDS;
+            words[word] ^= 1 << bit;
+            if let Ok(layer) = Layer::decode(&words) {
+                prop_assert_eq!(layer.encode(), words);
+            }
+        }
+    }
+}

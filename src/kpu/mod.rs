@@ -1,10 +1,11 @@
 //! The KPU: its layers, its memory, its arithmetic, and who computes them.
 
 pub mod layer;
+pub mod memory;
 
 use crate::{error::Result, tensor::ImageShape};
 
-pub use layer::Layer;
+pub use layer::{ACTIVATION_BYTES, Kernel, Layer, Pool};
 
 /// What computes KPU layers: the chip's KPU or the simulator.
 ///
