@@ -11,11 +11,18 @@ pub use layer::{ACTIVATION_BYTES, Kernel, Layer, Pool};
 ///
 /// A call returns when its work is done; several jobs in one call let hardware queue them.
 pub trait Accelerator {
+    /// KPU RAM, once every layer is done.
+    fn ram(&mut self) -> &mut [u8];
+
     /// Scatters contiguous C, H, W bytes into KPU RAM, beginning at `row` (64-byte rows).
-    fn upload(&mut self, row: usize, shape: ImageShape, pixels: &[u8]) -> Result<()>;
+    fn upload(&mut self, row: usize, shape: ImageShape, pixels: &[u8]) -> Result<()> {
+        memory::upload(self.ram(), row, shape, pixels)
+    }
 
     /// Gathers an image from KPU RAM into contiguous C, H, W bytes.
-    fn download(&mut self, row: usize, shape: ImageShape, pixels: &mut [u8]) -> Result<()>;
+    fn download(&mut self, row: usize, shape: ImageShape, pixels: &mut [u8]) -> Result<()> {
+        memory::download(self.ram(), row, shape, pixels)
+    }
 
     /// Runs the layers one after the other; results are left in KPU RAM.
     fn run(&mut self, jobs: &[Job<'_>]) -> Result<()>;
