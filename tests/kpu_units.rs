@@ -1,8 +1,13 @@
-//! Real KPU layers: the words of every convolution of the test models.
+//! Real KPU layers: the words of every convolution of the test models, and 80 single layers with
+//! what they must leave in KPU RAM.
 
 use std::{fs, path::PathBuf};
 
-use maix_kpu::kpu::Layer;
+use maix_kpu::kpu::{
+    Accelerator, Job, Layer, Simulator,
+    memory::{self, KPU_RAM_BYTES, ROW_BYTES},
+    simulator::SCRATCH_BYTES,
+};
 use serde_json::Value;
 
 /// The folder of golden data, or `None` with a visible line.
@@ -53,4 +58,46 @@ fn words_of_all_models_decode_and_encode() {
         }
     }
     assert_eq!(layers, 869);
+}
+
+/// Bytes `[start, length]` of a unit's file.
+fn part<'b>(bytes: &'b [u8], unit: &Value, name: &str) -> &'b [u8] {
+    let range = unit["offsets"][name].as_array().unwrap();
+    let [start, length] = [0, 1].map(|i| range[i].as_u64().unwrap() as usize);
+    &bytes[start..start + length]
+}
+
+#[test]
+fn single_layers_are_bit_exact() {
+    let Some(golden) = golden() else { return };
+    let index = json(golden.join("kpu_units/index.json"));
+    let units = index["units"].as_array().unwrap();
+    assert_eq!(units.len(), 80);
+    let mut scratch = vec![0; SCRATCH_BYTES];
+    for unit in units {
+        let name = unit["file"].as_str().unwrap();
+        let bytes = fs::read(golden.join(name)).unwrap();
+        let part = |what| part(&bytes, unit, what);
+        let words: Vec<u64> =
+            part("words").as_chunks().0.iter().map(|&w| u64::from_le_bytes(w)).collect();
+        let layer = Layer::decode(&words.try_into().unwrap()).unwrap();
+        let job = Job {
+            layer,
+            batch_norm: part("batchnorm"),
+            activation: part("activation"),
+            weights: part("weights"),
+            eight_bit: true,
+        };
+        let mut ram = vec![0xA5; KPU_RAM_BYTES];
+        let mut kpu = Simulator::new(&mut ram, &mut scratch).unwrap();
+        kpu.upload(layer.src_row, layer.input, part("input")).unwrap();
+        kpu.run(&[job]).unwrap();
+        let mut output = vec![0; layer.output.elements()];
+        kpu.download(layer.dst_row, layer.output, &mut output).unwrap();
+        assert_eq!(output, part("output"), "{name}");
+        let begin = layer.dst_row * ROW_BYTES;
+        let rows = part("output_rows");
+        assert_eq!(rows.len(), memory::rows(layer.output) * ROW_BYTES);
+        assert!(ram[begin..begin + rows.len()] == *rows, "{name}: bytes between the lines");
+    }
 }

@@ -63,47 +63,67 @@ pub fn check_range(what: &'static str, row: usize, shape: ImageShape) -> Result<
 ///
 /// Bytes between the width and the pitch stay as they were.
 pub fn upload(ram: &mut [u8], row: usize, shape: ImageShape, pixels: &[u8]) -> Result<()> {
-    check_image(row, shape, pixels.len())?;
-    for ((begin, end), line) in line_ranges(row, shape).zip(pixels.chunks_exact(shape.width)) {
-        ram.get_mut(begin..end).ok_or(no_ram(end))?.copy_from_slice(line);
+    check_image(row, shape)?;
+    check_bytes(pixels.len(), shape.elements())?;
+    for (channel, plane) in pixels.chunks_exact(shape.plane()).enumerate() {
+        upload_channel(ram, row, shape, channel, plane)?;
+    }
+    Ok(())
+}
+
+/// Scatters the lines of one channel of the image that begins at `row`.
+pub fn upload_channel(
+    ram: &mut [u8],
+    row: usize,
+    shape: ImageShape,
+    channel: usize,
+    plane: &[u8],
+) -> Result<()> {
+    check_image(row, shape)?;
+    check_bytes(plane.len(), shape.plane())?;
+    for ((begin, end), line) in lines(row, shape, channel).zip(plane.chunks_exact(shape.width)) {
+        ram.get_mut(begin..end).ok_or(beyond(end))?.copy_from_slice(line);
     }
     Ok(())
 }
 
 /// Gathers the image that begins at `row` into contiguous C, H, W bytes.
 pub fn download(ram: &[u8], row: usize, shape: ImageShape, pixels: &mut [u8]) -> Result<()> {
-    check_image(row, shape, pixels.len())?;
-    let lines = pixels.chunks_exact_mut(shape.width);
-    for ((begin, end), line) in line_ranges(row, shape).zip(lines) {
-        line.copy_from_slice(ram.get(begin..end).ok_or(no_ram(end))?);
+    check_image(row, shape)?;
+    check_bytes(pixels.len(), shape.elements())?;
+    for (channel, plane) in pixels.chunks_exact_mut(shape.plane()).enumerate() {
+        let places = lines(row, shape, channel);
+        for ((begin, end), line) in places.zip(plane.chunks_exact_mut(shape.width)) {
+            line.copy_from_slice(ram.get(begin..end).ok_or(beyond(end))?);
+        }
     }
     Ok(())
 }
 
-fn check_image(row: usize, shape: ImageShape, bytes: usize) -> Result<()> {
+fn check_image(row: usize, shape: ImageShape) -> Result<()> {
     if shape.channels == 0 || shape.height == 0 || shape.width == 0 {
         return Err(Error::about(Kind::Field, "a dimension of the image", [0; 2]));
     }
-    check_range("the image", row, shape)?;
-    if bytes != shape.elements() {
-        let sizes = [bytes as u64, shape.elements() as u64];
-        return Err(Error::about(Kind::SizeMismatch, "the image", sizes));
+    check_range("the image", row, shape)
+}
+
+fn check_bytes(bytes: usize, wanted: usize) -> Result<()> {
+    if bytes != wanted {
+        return Err(Error::about(Kind::SizeMismatch, "the image", [bytes as u64, wanted as u64]));
     }
     Ok(())
 }
 
-fn no_ram(end: usize) -> Error {
+fn beyond(end: usize) -> Error {
     Error::about(Kind::KpuRam, "the image", [end as u64, KPU_RAM_BYTES as u64])
 }
 
-/// Byte ranges of the lines, channel by channel.
-fn line_ranges(row: usize, shape: ImageShape) -> impl Iterator<Item = (usize, usize)> {
+/// Byte ranges of the lines of one channel.
+fn lines(row: usize, shape: ImageShape, channel: usize) -> impl Iterator<Item = (usize, usize)> {
     let layout = RowLayout::of(shape.width);
-    (0..shape.channels).flat_map(move |channel| {
-        (0..shape.height).map(move |y| {
-            let begin = row * ROW_BYTES + layout.line_offset(shape.height, channel, y);
-            (begin, begin + shape.width)
-        })
+    (0..shape.height).map(move |y| {
+        let begin = row * ROW_BYTES + layout.line_offset(shape.height, channel, y);
+        (begin, begin + shape.width)
     })
 }
 

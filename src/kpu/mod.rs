@@ -1,11 +1,19 @@
 //! The KPU: its layers, its memory, its arithmetic, and who computes them.
 
+pub mod arithmetic;
 pub mod layer;
 pub mod memory;
+mod reference;
+pub mod simulator;
 
-use crate::{error::Result, tensor::ImageShape};
+use crate::{
+    error::{Error, Kind, Result},
+    tensor::ImageShape,
+};
 
+pub use arithmetic::{Activation, BatchNorm, Rounding};
 pub use layer::{ACTIVATION_BYTES, Kernel, Layer, Pool};
+pub use simulator::Simulator;
 
 /// What computes KPU layers: the chip's KPU or the simulator.
 ///
@@ -41,4 +49,32 @@ pub struct Job<'p> {
     pub weights: &'p [u8],
     /// Weights are 8 bits wide, not 16.
     pub eight_bit: bool,
+}
+
+impl<'p> Job<'p> {
+    /// An error if the layer contradicts itself or a parameter has another size than it wants;
+    /// else the bytes of the activation table.
+    pub fn check(&self) -> Result<&'p [u8; ACTIVATION_BYTES]> {
+        let layer = &self.layer;
+        layer.check()?;
+        let load = layer.weights_bytes(self.eight_bit) / layer.output.channels.max(1);
+        if layer.para_size != layer.out_ch_per_load * load {
+            return Err(Error::about(Kind::Field, "para_size", [layer.para_size as u64, 0]));
+        }
+        let mismatch = |what, bytes: usize, wanted: usize| {
+            Error::about(Kind::SizeMismatch, what, [bytes as u64, wanted as u64])
+        };
+        for (what, bytes, wanted) in [
+            ("the batch norm", self.batch_norm.len(), layer.batch_norm_bytes()),
+            ("the weights", self.weights.len(), layer.weights_bytes(self.eight_bit)),
+        ] {
+            if bytes != wanted {
+                return Err(mismatch(what, bytes, wanted));
+            }
+        }
+        let activation = self.activation;
+        activation
+            .try_into()
+            .map_err(|_| mismatch("the activation table", activation.len(), ACTIVATION_BYTES))
+    }
 }
