@@ -5,10 +5,9 @@ use crate::{
     kpu::{
         Accelerator, Job,
         arithmetic::{Activation, Rounding},
-        memory::{self, KPU_RAM_BYTES},
+        memory::KPU_RAM_BYTES,
         reference,
     },
-    tensor::ImageShape,
 };
 
 /// Bytes of scratch memory that a [`Simulator`] needs.
@@ -42,20 +41,11 @@ impl<'a> Simulator<'a> {
         self.rounding = rounding;
         self
     }
-
-    /// The bytes of KPU RAM.
-    pub fn ram(&mut self) -> &mut [u8] {
-        self.ram
-    }
 }
 
 impl Accelerator for Simulator<'_> {
-    fn upload(&mut self, row: usize, shape: ImageShape, pixels: &[u8]) -> Result<()> {
-        memory::upload(self.ram, row, shape, pixels)
-    }
-
-    fn download(&mut self, row: usize, shape: ImageShape, pixels: &mut [u8]) -> Result<()> {
-        memory::download(self.ram, row, shape, pixels)
+    fn ram(&mut self) -> &mut [u8] {
+        self.ram
     }
 
     fn run(&mut self, jobs: &[Job<'_>]) -> Result<()> {
