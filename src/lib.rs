@@ -20,6 +20,8 @@ pub mod kernels;
 pub mod kpu;
 pub mod math;
 pub mod model;
+#[cfg(all(target_os = "none", feature = "firmware"))]
+mod panic;
 pub mod session;
 pub mod tensor;
 pub mod vision;

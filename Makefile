@@ -1,0 +1,46 @@
+# What a person types. Each target installs what it needs first (scripts/setup.sh).
+
+SECONDS ?= 60
+FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
+
+.PHONY: help setup demo build test check bench docs fuzz firmware-lib link-test
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:
+	@scripts/setup.sh rust
+
+demo: build ## what the library does, on a real model and picture
+	target/release/kmodel --help
+
+build: setup ## the command line tools, in target/release/
+	cargo build --release --workspace --bins
+
+test: setup ## all tests
+	cargo test --workspace
+
+check: setup ## format, lints, documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
+
+bench: setup ## benchmarks; docs/performance.md tells how to read them
+	cargo bench --workspace
+
+docs: setup ## the API's documentation, in target/doc/
+	cargo doc --workspace --no-deps
+
+fuzz: ## each fuzz target for SECONDS=60
+	@scripts/setup.sh fuzz
+	@for target in $(FUZZ_TARGETS); do \
+	    echo "fuzz: $$target, $(SECONDS) s"; \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(SECONDS) || exit 1; \
+	done
+
+firmware-lib: ## the chip's library, target/firmware/libmaix_kpu.a
+	@scripts/setup.sh chip
+	scripts/firmware-lib.sh
+
+link-test: firmware-lib ## links the chip's library as a firmware does; its size by room
+	tests/firmware_link/run.sh
