@@ -187,6 +187,40 @@ kinds! {
         "";
     Busy, Run, "the KPU is in use by another owner",
         "wait until the other forward has ended";
+
+    // What is wrong with the arguments of a vision function.
+    OutputCount, Size, "{0} outputs were given, the yolo model has {1}",
+        "give the values of every output, in the model's order";
+    OutputValues, Size, "the output has {0} values, the yolo layer needs {1}: width * height * anchors * (5 + classes)",
+        "check layer_w, layer_h, anchor_num and classes against the output shape that `kmodel info` prints";
+    Anchors, Size, "the output has {0} channels, which is not {1} anchors times (5 + classes)",
+        "give all anchors of the model, width and height each; `kmodel info` prints the channels";
+    Grid, Size, "a yolo layer of {0}x{1} cells is not possible",
+        "check the output shape that `kmodel info` prints";
+    ClassCount, Size, "one yolo output has {0} classes, the first has {1}",
+        "check the number of anchors of each output";
+    FeatureLength, Size, "the feature has {0} values, {what} {1}",
+        "use features of the same model, and a fea_len no longer than its output";
+    PlateFeatures, Size, "the plate model gives {0} values, which do not divide into 7 characters",
+        "run the licence plate recognition model first";
+    PlateWeights, Size, "the plate weights have {0} bytes, this model needs {1}",
+        "load the weights file that belongs to the model, whole";
+    PlacesFull, Index, "all {0} places for {what} are taken",
+        "make the classifier with more places, or remove one first";
+    NoPlace, Index, "there is no place for {what} {0}, only for {1} of them",
+        "count from 0, or make the classifier with more places";
+    NothingToRemove, Index, "there is no {what} to remove",
+        "";
+    ClassMissing, Param, "class {0} has no image yet, {1} classes need one each",
+        "add an image of every class first: add_class_img";
+    NoSample, Param, "there are no samples to learn from",
+        "add images to learn from first: add_sample_img";
+    ClassifierFile, Format, "{what} of the classifier file is {0}, not {1}",
+        "this is no file that classifier.save wrote, or it is damaged; save it again";
+    FilePlaces, Size, "the file has {0} {what}, there is room for {1}",
+        "leave class_num out, so that it is taken from the file";
+    FileLimit, Param, "{what} is {0}, a classifier file holds at most {1}",
+        "make the classifier smaller";
 }
 
 impl Error {

@@ -1,0 +1,237 @@
+//! The file that a classifier is saved in: docs/formats.md, classifier file. Little-endian.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 2 | classes |
+//! | 2 | places for samples |
+//! | | per class: |
+//! | 4 | values of a feature |
+//! | 4 | index of the class |
+//! | 8 | unused, 0 |
+//! | 4 each | the centre, f32 |
+//! | | in a checked file, behind the last class: |
+//! | 4 | `KCLS` |
+//! | 4 | version, 1 |
+//! | 4 | CRC-32 of everything before |
+
+use super::{Capacity, Classifier};
+use crate::error::{Error, Kind, Result};
+
+const SEAL_NAME: [u8; 4] = *b"KCLS";
+const SEAL_VERSION: u32 = 1;
+
+/// How a classifier is saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Byte for byte as MaixPy does.
+    Original,
+    /// The same, with a version and a checksum behind it.
+    Checked,
+}
+
+impl Classifier<'_> {
+    /// Hands the bytes of the file to `out`, piece by piece. Samples are not saved.
+    ///
+    /// The classes that have an image must be the first ones: the file cannot tell otherwise.
+    pub fn save(&self, form: Form, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        if form == Form::Original {
+            return self.write(out);
+        }
+        let mut crc = Crc::new();
+        let mut sealed = |piece: &[u8]| {
+            crc.update(piece);
+            out(piece)
+        };
+        self.write(&mut sealed)?;
+        sealed(&SEAL_NAME)?;
+        sealed(&SEAL_VERSION.to_le_bytes())?;
+        out(&crc.finish().to_le_bytes())
+    }
+
+    fn write(&self, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let classes = self.classes();
+        if let Some(gap) = self.present.iter().take(classes).position(|&present| present == 0) {
+            let numbers = [gap as u64, self.present.len() as u64];
+            return Err(Error::about(Kind::ClassMissing, "", numbers));
+        }
+        let Capacity { samples, feature, .. } = self.capacity();
+        out(&u16_bytes("the number of classes", classes)?)?;
+        out(&u16_bytes("the number of sample places", samples)?)?;
+        for (class, centre) in
+            self.centres.chunks_exact(self.feature.get()).take(classes).enumerate()
+        {
+            out(&(feature as u32).to_le_bytes())?;
+            out(&(class as u32).to_le_bytes())?;
+            out(&[0; 8])?;
+            for values in centre.chunks(16) {
+                let mut bytes = [[0; 4]; 16];
+                bytes.iter_mut().zip(values).for_each(|(b, value)| *b = value.to_le_bytes());
+                out(bytes.as_flattened().get(..4 * values.len()).unwrap_or_default())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the classes of a checked file, in an empty classifier that has room for them.
+    ///
+    /// Of features longer than the classifier's the first values count, as everywhere.
+    pub fn load(&mut self, file: &File<'_>) -> Result<()> {
+        let Capacity { classes: places, feature, .. } = self.capacity();
+        if file.classes > places {
+            let numbers = [file.classes as u64, places as u64];
+            return Err(Error::about(Kind::FilePlaces, "classes", numbers));
+        }
+        if file.classes > 0 && file.feature < feature {
+            let numbers = [file.feature as u64, feature as u64];
+            return Err(Error::about(Kind::FeatureLength, "the classifier", numbers));
+        }
+        let centres = self.centres.chunks_exact_mut(self.feature.get());
+        for ((centre, present), class) in centres.zip(self.present.iter_mut()).zip(0..file.classes)
+        {
+            let stored = file.centre(class);
+            centre.iter_mut().zip(stored).for_each(|(value, stored)| *value = stored);
+            *present = 1;
+        }
+        Ok(())
+    }
+}
+
+fn u16_bytes(what: &'static str, value: usize) -> Result<[u8; 2]> {
+    let bytes = u16::try_from(value).map(u16::to_le_bytes);
+    bytes.map_err(|_| Error::about(Kind::FileLimit, what, [value as u64, u16::MAX.into()]))
+}
+
+/// A classifier file whose structure has been checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct File<'f> {
+    /// Classes.
+    pub classes: usize,
+    /// Places for samples of the classifier that was saved.
+    pub samples: usize,
+    /// Values of a feature; 0 where there is no class.
+    pub feature: usize,
+    records: &'f [u8],
+}
+
+impl<'f> File<'f> {
+    /// Bytes of a class before its centre.
+    const CLASS_HEAD: usize = 16;
+
+    /// Checks the bytes of a file of either [`Form`].
+    pub fn parse(bytes: &'f [u8]) -> Result<Self> {
+        let mut rest = bytes;
+        let classes = usize::from(u16::from_le_bytes(take("its head", bytes, &mut rest)?));
+        let samples = usize::from(u16::from_le_bytes(take("its head", bytes, &mut rest)?));
+        let feature = match classes {
+            0 => 0,
+            _ => u32::from_le_bytes(take("class 0", bytes, &mut { rest })?) as usize,
+        };
+        if classes > 0 && feature == 0 {
+            return Err(wrong("the feature length", 0, 1).at(4));
+        }
+        let file = Self { classes, samples, feature, records: rest };
+        let size = file.record().saturating_mul(classes);
+        let Some((records, seal)) = rest.split_at_checked(size) else {
+            let missing = size.saturating_sub(rest.len()) as u64;
+            let error = Error::about(Kind::Truncated, "the classes", [missing, 0]);
+            return Err(error.at(bytes.len() as u64));
+        };
+        let file = Self { records, ..file };
+        for class in 0..classes {
+            file.check_class(class)?;
+        }
+        check_seal(bytes, seal)?;
+        Ok(file)
+    }
+
+    /// Bytes of a class with its centre.
+    fn record(&self) -> usize {
+        self.feature.saturating_mul(4).saturating_add(Self::CLASS_HEAD)
+    }
+
+    fn check_class(&self, class: usize) -> Result<()> {
+        let begin = class * self.record();
+        let head = self.records.get(begin..).and_then(<[u8]>::first_chunk::<8>);
+        let [f0, f1, f2, f3, i0, i1, i2, i3] = head.copied().unwrap_or_default();
+        let feature = u64::from(u32::from_le_bytes([f0, f1, f2, f3]));
+        let index = u64::from(u32::from_le_bytes([i0, i1, i2, i3]));
+        let offset = (4 + begin) as u64;
+        if feature != self.feature as u64 {
+            return Err(wrong("the feature length", feature, self.feature as u64).at(offset));
+        }
+        if index != class as u64 {
+            return Err(wrong("the index of a class", index, class as u64).at(offset + 4));
+        }
+        Ok(())
+    }
+
+    fn centre(&self, class: usize) -> impl Iterator<Item = f32> {
+        let record = class * self.record();
+        let values = self.records.get(record + Self::CLASS_HEAD..record + self.record());
+        let values = values.unwrap_or_default().as_chunks().0;
+        values.iter().map(|&value| f32::from_le_bytes(value))
+    }
+}
+
+/// Checks what stands behind the classes: nothing, or the seal of a checked file.
+fn check_seal(bytes: &[u8], seal: &[u8]) -> Result<()> {
+    if seal.is_empty() {
+        return Ok(());
+    }
+    let offset = (bytes.len() - seal.len()) as u64;
+    let mut rest = seal;
+    let name: [u8; 4] = take("its seal", bytes, &mut rest)?;
+    let version = u32::from_le_bytes(take("its seal", bytes, &mut rest)?);
+    let sum = u32::from_le_bytes(take("its seal", bytes, &mut rest)?);
+    if name != SEAL_NAME || !rest.is_empty() {
+        return Err(wrong("the length", bytes.len() as u64, offset));
+    }
+    if version != SEAL_VERSION {
+        return Err(wrong("the version", version.into(), SEAL_VERSION.into()).at(offset + 4));
+    }
+    let mut crc = Crc::new();
+    crc.update(bytes.get(..bytes.len().saturating_sub(4)).unwrap_or_default());
+    let expected = crc.finish();
+    if sum != expected {
+        return Err(wrong("the checksum", sum.into(), expected.into()).at(offset + 8));
+    }
+    Ok(())
+}
+
+fn wrong(what: &'static str, is: u64, should_be: u64) -> Error {
+    Error::about(Kind::ClassifierFile, what, [is, should_be])
+}
+
+/// Takes the next `N` bytes off `rest`, which ends where `bytes` ends.
+fn take<const N: usize>(what: &'static str, bytes: &[u8], rest: &mut &[u8]) -> Result<[u8; N]> {
+    let Some((taken, behind)) = rest.split_first_chunk() else {
+        let missing = N.saturating_sub(rest.len()) as u64;
+        return Err(Error::about(Kind::Truncated, what, [missing, 0]).at(bytes.len() as u64));
+    };
+    *rest = behind;
+    Ok(*taken)
+}
+
+/// CRC-32 (IEEE), bit by bit: tables would cost the chip more flash than the rest of the file.
+struct Crc(u32);
+
+impl Crc {
+    const POLYNOMIAL: u32 = 0xEDB8_8320;
+
+    fn new() -> Self {
+        Self(u32::MAX)
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 ^= u32::from(byte);
+            for _ in 0..8 {
+                self.0 = (self.0 >> 1) ^ ((self.0 & 1) * Self::POLYNOMIAL);
+            }
+        }
+    }
+
+    fn finish(&self) -> u32 {
+        !self.0
+    }
+}
