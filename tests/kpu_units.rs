@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf};
 
 use maix_kpu::kpu::{
-    Accelerator, Job, Layer, Simulator,
+    Accelerator, Job, Layer, Level, Simulator,
     memory::{self, KPU_RAM_BYTES, ROW_BYTES},
     simulator::SCRATCH_BYTES,
 };
@@ -88,16 +88,25 @@ fn single_layers_are_bit_exact() {
             weights: part("weights"),
             eight_bit: true,
         };
-        let mut ram = vec![0xA5; KPU_RAM_BYTES];
-        let mut kpu = Simulator::new(&mut ram, &mut scratch).unwrap();
-        kpu.upload(layer.src_row, layer.input, part("input")).unwrap();
-        kpu.run(&[job]).unwrap();
-        let mut output = vec![0; layer.output.elements()];
-        kpu.download(layer.dst_row, layer.output, &mut output).unwrap();
-        assert_eq!(output, part("output"), "{name}");
-        let begin = layer.dst_row * ROW_BYTES;
-        let rows = part("output_rows");
-        assert_eq!(rows.len(), memory::rows(layer.output) * ROW_BYTES);
-        assert!(ram[begin..begin + rows.len()] == *rows, "{name}: bytes between the lines");
+        for level in [None].into_iter().chain(Level::all().map(Some)) {
+            let mut ram = vec![0xA5; KPU_RAM_BYTES];
+            let kpu = Simulator::new(&mut ram, &mut scratch).unwrap();
+            let mut kpu = match level {
+                None => kpu.reference(),
+                Some(level) => kpu.level(level),
+            };
+            kpu.upload(layer.src_row, layer.input, part("input")).unwrap();
+            kpu.run(&[job]).unwrap();
+            let mut output = vec![0; layer.output.elements()];
+            kpu.download(layer.dst_row, layer.output, &mut output).unwrap();
+            assert_eq!(output, part("output"), "{name}, {level:?}");
+            let begin = layer.dst_row * ROW_BYTES;
+            let rows = part("output_rows");
+            assert_eq!(rows.len(), memory::rows(layer.output) * ROW_BYTES);
+            assert!(
+                ram[begin..begin + rows.len()] == *rows,
+                "{name}, {level:?}: bytes between the lines"
+            );
+        }
     }
 }

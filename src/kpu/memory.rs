@@ -100,6 +100,20 @@ pub fn download(ram: &[u8], row: usize, shape: ImageShape, pixels: &mut [u8]) ->
     Ok(())
 }
 
+/// Line `y` of one channel of the image that begins at `row`.
+pub fn line_mut(
+    ram: &mut [u8],
+    row: usize,
+    shape: ImageShape,
+    channel: usize,
+    y: usize,
+) -> Result<&mut [u8]> {
+    let layout = RowLayout::of(shape.width);
+    let begin = row * ROW_BYTES + layout.line_offset(shape.height, channel, y);
+    let end = begin + shape.width;
+    ram.get_mut(begin..end).ok_or(beyond(end))
+}
+
 fn check_image(row: usize, shape: ImageShape) -> Result<()> {
     if shape.channels == 0 || shape.height == 0 || shape.width == 0 {
         return Err(Error::about(Kind::Field, "a dimension of the image", [0; 2]));

@@ -1,6 +1,7 @@
 //! The KPU: its layers, its memory, its arithmetic, and who computes them.
 
 pub mod arithmetic;
+mod fast;
 pub mod layer;
 pub mod memory;
 mod reference;
@@ -12,6 +13,7 @@ use crate::{
 };
 
 pub use arithmetic::{Activation, BatchNorm, Rounding};
+pub use fast::Level;
 pub use layer::{ACTIVATION_BYTES, Kernel, Layer, Pool};
 pub use simulator::Simulator;
 

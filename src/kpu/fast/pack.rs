@@ -1,0 +1,180 @@
+//! Pixels and weights in the order in which the dot products read them.
+
+use core::array;
+
+use crate::kpu::{
+    Job, Layer, Pool,
+    fast::BLOCK,
+    memory::{ROW_BYTES, RowLayout},
+};
+
+/// Most taps of a kernel.
+pub(super) const TAPS: usize = 9;
+
+/// Where the pixels of a layer lie once they are packed.
+///
+/// A *position* is a pixel of the convolution's result. Pools that keep one pixel of every window
+/// are done here: only positions that survive exist, and the input is split into phases (lines and
+/// columns modulo the stride), so that neighbouring positions read neighbouring bytes under every
+/// tap. Lines follow each other in `pitch` columns; the last columns may belong to no position.
+#[derive(Clone, Copy)]
+pub(super) struct Geometry {
+    /// Lines and columns of positions.
+    pub height: usize,
+    pub width: usize,
+    /// Columns from a line of positions to the next.
+    pub pitch: usize,
+    /// Pixels between neighbouring positions, and the column of the first.
+    stride: usize,
+    origin: usize,
+    /// Width of the kernel, and of the border that it needs.
+    kernel: usize,
+    border: usize,
+    /// Lines of a phase, and phases in each direction.
+    lines: usize,
+    phases: usize,
+}
+
+impl Geometry {
+    pub fn of(layer: &Layer) -> Self {
+        let (stride, origin) = match layer.pool {
+            Pool::LeftTop2 => (2, 0),
+            Pool::RightTop2 => (2, 1),
+            Pool::LeftTop4 => (4, 0),
+            _ => (1, 0),
+        };
+        let kernel = layer.kernel.size();
+        let (height, width) = (layer.input.height / stride, layer.input.width / stride);
+        Self {
+            height,
+            width,
+            pitch: width + (origin + kernel - 1) / stride,
+            stride,
+            origin,
+            kernel,
+            border: kernel / 2,
+            lines: height + (kernel - 1) / stride,
+            phases: kernel.min(stride),
+        }
+    }
+
+    /// Positions from the first to the last, with the columns between lines.
+    pub fn positions(&self) -> usize {
+        self.height * self.pitch
+    }
+
+    /// Packed pixels of one channel.
+    pub fn pixels(&self) -> usize {
+        self.phases * self.phases * self.lines * self.pitch
+    }
+
+    /// For every tap, in the order of the weights, the packed pixel under it at position 0.
+    pub fn taps(&self) -> ([usize; TAPS], usize) {
+        let mut taps = [0; TAPS];
+        for (tap, place) in taps.iter_mut().enumerate().take(self.kernel * self.kernel) {
+            let (y, x) = (tap / self.kernel, self.origin + tap % self.kernel);
+            let phase = y % self.stride * self.phases + self.phase_index(x % self.stride);
+            *place = (phase * self.lines + y / self.stride) * self.pitch + x / self.stride;
+        }
+        (taps, self.kernel * self.kernel)
+    }
+
+    /// With a 1x1 kernel only the origin's phase exists.
+    fn phase_index(&self, phase: usize) -> usize {
+        if self.kernel == 1 { 0 } else { phase }
+    }
+
+    fn phase_column(&self, index: usize) -> usize {
+        if self.kernel == 1 { self.origin } else { index }
+    }
+
+    /// Packs `N` channels from `first` on, side by side, as pixel - 128; channels that do not
+    /// exist get the pad value.
+    #[inline(always)]
+    pub fn pack<const N: usize>(
+        &self,
+        ram: &[u8],
+        layer: &Layer,
+        first: usize,
+        packed: &mut [[u8; N]],
+    ) {
+        let pad = [layer.pad_value ^ 0x80; N];
+        let height = layer.input.height;
+        let lines = packed.chunks_exact_mut(self.pitch).take(self.pixels() / self.pitch);
+        for (index, line) in lines.enumerate() {
+            let (phase, y) = (index / self.lines, index % self.lines);
+            let y = (y * self.stride + phase / self.phases).wrapping_sub(self.border);
+            let x = self.phase_column(phase % self.phases);
+            if y >= height {
+                line.fill(pad);
+                continue;
+            }
+            // Weights of channels that do not exist are 0, so that their pixels may be any.
+            let last = layer.input.channels - 1;
+            let sources = array::from_fn(|n| input_line(ram, layer, (first + n).min(last), y));
+            self.pack_line(sources, x, pad, line);
+        }
+    }
+
+    /// `x` is the column of the line's first pixel, counted from the border's.
+    #[inline(always)]
+    fn pack_line<const N: usize>(
+        &self,
+        sources: [&[u8]; N],
+        x: usize,
+        pad: [u8; N],
+        line: &mut [[u8; N]],
+    ) {
+        // The border is one pixel at most: the first of the line, if x is 0.
+        let before = self.border.saturating_sub(x).min(line.len());
+        let (border, line) = line.split_at_mut(before);
+        border.fill(pad);
+        let x = x + before * self.stride - self.border;
+        let sources = sources.map(|s| s.get(x..).unwrap_or_default());
+        let length = sources.iter().map(|s| s.len()).min().unwrap_or(0);
+        let (line, border) = line.split_at_mut(length.div_ceil(self.stride).min(line.len()));
+        border.fill(pad);
+        if self.stride == 1 {
+            let sources = sources.map(|s| &s[..line.len()]);
+            for (i, pixel) in line.iter_mut().enumerate() {
+                *pixel = array::from_fn(|n| sources[n][i] ^ 0x80);
+            }
+        } else {
+            for (i, pixel) in line.iter_mut().enumerate() {
+                *pixel = array::from_fn(|n| sources[n][i * self.stride] ^ 0x80);
+            }
+        }
+    }
+}
+
+/// Weights of a block of output channels, four input channels side by side:
+/// `[tap][group of input channels][output channel]`.
+pub(super) type PackedWeights = [[[u8; 4]; BLOCK]];
+
+/// Packs the weights of the block that begins at output channel `first`.
+///
+/// With 16-bit weights, `byte` says which half: 0 the low one, 1 the high one.
+#[inline(always)]
+pub(super) fn pack_weights(job: &Job<'_>, first: usize, byte: usize, packed: &mut PackedWeights) {
+    packed.fill([[0; 4]; BLOCK]);
+    let layer = &job.layer;
+    let area = layer.kernel.area();
+    let groups = layer.input.channels.div_ceil(4);
+    let size = if job.eight_bit { 1 } else { 2 };
+    let rows = job.weights.chunks_exact(layer.taps() * size).skip(first).take(BLOCK);
+    for (o, row) in rows.enumerate() {
+        for (group, weights) in row.chunks(4 * area * size).enumerate() {
+            for (i, weight) in weights.iter().skip(byte).step_by(size).enumerate() {
+                if let Some(place) = packed.get_mut(i % area * groups + group) {
+                    place[o][i / area] = *weight;
+                }
+            }
+        }
+    }
+}
+
+fn input_line<'r>(ram: &'r [u8], layer: &Layer, channel: usize, y: usize) -> &'r [u8] {
+    let layout = RowLayout::of(layer.input.width);
+    let begin = layer.src_row * ROW_BYTES + layout.line_offset(layer.input.height, channel, y);
+    ram.get(begin..begin + layer.input.width).unwrap_or_default()
+}
