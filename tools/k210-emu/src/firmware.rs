@@ -23,7 +23,11 @@ pub struct Firmware {
 impl Firmware {
     /// Copies the program in `file` (ELF, or a flat image for 0x80000000) to RAM.
     pub fn load(file: &[u8], memory: &mut Memory) -> Result<Self> {
-        if file.starts_with(&elf::ELFMAG) { Self::load_elf(file, memory) } else { Self::load_bin(file, memory) }
+        if file.starts_with(&elf::ELFMAG) {
+            Self::load_elf(file, memory)
+        } else {
+            Self::load_bin(file, memory)
+        }
     }
 
     fn load_bin(file: &[u8], memory: &mut Memory) -> Result<Self> {
@@ -84,9 +88,16 @@ impl Symbols {
     fn of(elf: &ElfFile64<'_, LittleEndian>) -> Self {
         let mut table: Vec<_> = elf
             .symbols()
-            .filter(|s| matches!(s.kind(), SymbolKind::Text | SymbolKind::Label | SymbolKind::Unknown))
+            .filter(|s| {
+                matches!(s.kind(), SymbolKind::Text | SymbolKind::Label | SymbolKind::Unknown)
+            })
             .filter(|s| s.is_definition() || s.kind() == SymbolKind::Unknown && !s.is_undefined())
-            .filter_map(|s| Some((s.kind() != SymbolKind::Text, Symbol { address: s.address(), name: s.name().ok()?.to_owned() })))
+            .filter_map(|s| {
+                Some((
+                    s.kind() != SymbolKind::Text,
+                    Symbol { address: s.address(), name: s.name().ok()?.to_owned() },
+                ))
+            })
             // Linker-made and local labels say nothing to a reader.
             .filter(|(_, s)| !s.name.is_empty() && !s.name.starts_with(['.', '$']))
             .collect();
@@ -134,7 +145,8 @@ mod tests {
     #[test]
     fn bad_images_are_errors() {
         let mut memory = Memory::new();
-        let mut error = |file: &[u8]| format!("{:#}", Firmware::load(file, &mut memory).err().unwrap());
+        let mut error =
+            |file: &[u8]| format!("{:#}", Firmware::load(file, &mut memory).err().unwrap());
         assert!(error(&[]).contains("empty"));
         assert!(error(b"\x7fELF\x01\x01\x01").contains("64-bit"));
         assert!(error(&vec![1; crate::memory::BYTES + 1]).contains("do not fit"));

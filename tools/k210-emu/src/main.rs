@@ -1,1 +1,145 @@
-fn main() {}
+//! `k210-emu`: runs firmware of the Kendryte K210 on a PC.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use k210_emu::{
+    board::Board,
+    console::{Console, Terminal},
+    devices::flash::Flash,
+    firmware::Firmware,
+    machine::{Limits, Machine, Stop},
+    memory::Memory,
+    script::{Script, ScriptEnd},
+};
+
+/// Seconds that a script may take, if nothing else is said.
+const SCRIPT_SECONDS: f32 = 60.0;
+
+/// Runs firmware of the Kendryte K210, with the KPU computing as the chip's does.
+///
+/// Standard input and output are the firmware's serial port (UARTHS). With --script, the script
+/// runs in the firmware's raw REPL and standard output is what it prints.
+///
+/// Exit status: 0 the firmware sleeps for ever or the script has ended; 1 the script raised;
+/// 2 wrong usage; 3 a trap, an access to nowhere, or something that is not emulated; 4 a limit is
+/// reached; 5 the firmware asks for a reset.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The firmware: an ELF file, or a flat image for address 0x80000000.
+    firmware: PathBuf,
+    /// Puts a file into the flash chip.
+    #[arg(long, value_name = "ADDRESS=FILE", value_parser = parse_flash)]
+    flash: Vec<(usize, PathBuf)>,
+    /// Writes the whole flash chip to a file at the end; `--flash 0=FILE` brings it back.
+    #[arg(long, value_name = "FILE")]
+    flash_out: Option<PathBuf>,
+    /// Runs a script in MicroPython's raw REPL.
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+    /// Stops after so many seconds [default: 60 with --script, else none].
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f32>,
+    /// Stops after so many instructions.
+    #[arg(long, value_name = "COUNT")]
+    max_instructions: Option<u64>,
+    /// Prints each layer that the KPU computes, with a CRC-32 of its result.
+    #[arg(long)]
+    trace_kpu: bool,
+    /// Prints how many instructions were run, in all and by function.
+    #[arg(long)]
+    count: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("k210-emu: error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let mut memory = Memory::new();
+    let firmware = Firmware::load(&read(&arguments.firmware)?, &mut memory)
+        .with_context(|| arguments.firmware.display().to_string())?;
+    let flash = fill_flash(&arguments.flash)?;
+    let console: Box<dyn Console> = match &arguments.script {
+        Some(path) => {
+            Box::new(Script::new(&read(path)?, Box::new(io::stderr()), Box::new(io::stdout())))
+        }
+        None => Box::new(Terminal::new()),
+    };
+    let board = Board::new(memory, flash, console, arguments.trace_kpu);
+    let count = arguments.count || arguments.max_instructions.is_some();
+    let mut machine = Machine::new(firmware, board, count)?;
+
+    let seconds = arguments.timeout.or(arguments.script.as_ref().map(|_| SCRIPT_SECONDS));
+    let time = seconds.map(Duration::try_from_secs_f32).transpose().context("--timeout")?;
+    let stop = machine.run(Limits { time, instructions: arguments.max_instructions });
+
+    if let (Some(path), Some(flash)) = (&arguments.flash_out, machine.board().flash()) {
+        fs::write(path, flash.bytes()).with_context(|| path.display().to_string())?;
+    }
+    if arguments.count
+        && let Some(counter) = machine.counter()
+    {
+        eprint!("{}", counter.report());
+    }
+    Ok(report(&stop, &machine))
+}
+
+fn report(stop: &Stop, machine: &Machine) -> ExitCode {
+    let code = match stop {
+        Stop::Halted | Stop::Script(ScriptEnd::Finished) => return ExitCode::SUCCESS,
+        Stop::Script(ScriptEnd::Raised(traceback)) => {
+            eprint!("{traceback}");
+            return ExitCode::from(1);
+        }
+        Stop::BadAccess { .. } | Stop::Trap(_) | Stop::Fault(_) => 3,
+        Stop::TimeLimit(_) | Stop::InstructionLimit(_) => 4,
+        Stop::Reset => 5,
+    };
+    eprintln!("k210-emu: {stop}\n  at {}", machine.place());
+    ExitCode::from(code)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| path.display().to_string())
+}
+
+fn fill_flash(files: &[(usize, PathBuf)]) -> Result<Flash> {
+    let mut flash = Flash::new();
+    for (address, path) in files {
+        let content = read(path)?;
+        let place = flash.bytes_mut().get_mut(*address..).and_then(|b| b.get_mut(..content.len()));
+        ensure!(
+            place.is_some(),
+            "{}: {} bytes at {address:#x} do not fit in the 16 MiB flash chip",
+            path.display(),
+            content.len()
+        );
+        if let Some(place) = place {
+            place.copy_from_slice(&content);
+        }
+    }
+    Ok(flash)
+}
+
+fn parse_flash(text: &str) -> Result<(usize, PathBuf), String> {
+    let (address, path) = text.split_once('=').ok_or("wanted ADDRESS=FILE")?;
+    let number = match address.strip_prefix("0x") {
+        Some(digits) => usize::from_str_radix(digits, 16),
+        None => address.parse(),
+    };
+    Ok((number.map_err(|e| format!("{address}: {e}"))?, path.into()))
+}

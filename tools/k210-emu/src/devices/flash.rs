@@ -189,9 +189,9 @@ mod tests {
 
     fn command<const N: usize>(flash: &mut Flash, send: &[u8]) -> [u8; N] {
         flash.select();
-        send.iter().for_each(|&byte| {
+        for &byte in send {
             flash.exchange(byte);
-        });
+        }
         let answer = std::array::from_fn(|_| flash.exchange(0));
         flash.deselect();
         answer
@@ -229,7 +229,9 @@ mod tests {
         flash.bytes_mut()[..2].copy_from_slice(&[7, 8]);
         assert_eq!(command(&mut flash, &[0x6B, 0, 0, 0]), [0xFF, 7]);
         flash.select();
-        [0x6B, 0, 0, 0].map(|byte| flash.exchange(byte));
+        for byte in [0x6B, 0, 0, 0] {
+            flash.exchange(byte);
+        }
         flash.wait(8);
         assert_eq!(flash.exchange(0), 7);
     }

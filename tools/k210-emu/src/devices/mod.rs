@@ -3,7 +3,6 @@
 //! A device knows its own registers and state. What needs RAM or another device (DMA transfers,
 //! the KPU's parameters, interrupt lines) is done by the [board](crate::board).
 
-pub mod aes;
 pub mod clint;
 pub mod dmac;
 pub mod flash;
