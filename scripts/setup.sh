@@ -51,6 +51,9 @@ has_rust() {
 setup_rust() {
     need gcc command -v cc
     need make command -v make
+    # For the emulator's CPU, which is written in C.
+    need cmake command -v cmake
+    need libclang-dev sh -c 'ls "${LIBCLANG_PATH:-/usr/lib}"/libclang*.so* /usr/lib/llvm-*/lib/libclang*.so* | grep .'
     install_missing
     if ! has_rust; then
         command -v rustup >/dev/null || fail "Rust $(pinned) is missing: install rustup, or that version"
