@@ -4,7 +4,10 @@ use std::{env, fs, path::PathBuf};
 
 /// The file at `path` of the data folder; without the folder a visible line, and `None`.
 pub fn bytes(path: &str) -> Option<Vec<u8>> {
-    let root = env::var_os("MAIX_KPU_TESTDATA").map_or_else(|| "../shared".into(), PathBuf::from);
+    let root = env::var_os("MAIX_KPU_TESTDATA").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")),
+        PathBuf::from,
+    );
     if !root.is_dir() {
         println!("skipped: {path}: no data folder {} (set MAIX_KPU_TESTDATA)", root.display());
         return None;

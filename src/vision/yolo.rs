@@ -179,47 +179,69 @@ impl<'a> Head<'a> {
         self.shape.plane()
     }
 
-    /// Every box whose objectness is above `threshold`, in order.
+    /// Hands every box whose objectness is above `threshold` to `found`, in order.
     fn candidates(
         &self,
-        output: &'a [f32],
+        output: &[f32],
         classes: Classes,
         threshold: f32,
-    ) -> impl Iterator<Item = Detection> {
-        let Self { shape, unit, values, .. } = *self;
-        let (cells, class_count) = (self.cells(), self.classes());
-        let anchors = self.anchors.iter().enumerate();
-        let places = anchors.flat_map(move |(index, &anchor)| {
-            (0..shape.height).flat_map(move |row| {
-                (0..shape.width).map(move |column| (index, anchor, row, column))
-            })
-        });
-        places.filter_map(move |(index, anchor, row, column)| {
-            let cell = row * shape.width + column;
-            let at = |entry: usize| (index * values + entry) * cells + cell;
-            let objectness = sigmoid(value(output, at(OBJECTNESS)));
-            if objectness <= threshold {
-                return None;
-            }
-            let region = Region {
-                x: (column as f32 + sigmoid(value(output, at(0)))) / shape.width as f32,
-                y: (row as f32 + sigmoid(value(output, at(1)))) / shape.height as f32,
-                w: libm::expf(value(output, at(2))) * anchor[0] / unit[0],
-                h: libm::expf(value(output, at(3))) * anchor[1] / unit[1],
-            };
-            let scores = (0..class_count).map(|class| value(output, at(BOX_VALUES + class)));
-            let (scale, shift) = match classes {
-                Classes::Softmax if class_count > 0 => {
-                    let shift = maximum(scores.clone());
-                    let sum: f32 = scores.map(|score| libm::expf(score - shift)).sum();
-                    (objectness / sum, shift)
+        mut found: impl FnMut(Detection),
+    ) {
+        let mut number = 0;
+        for (index, anchor) in self.anchors.iter().enumerate() {
+            let mut at = index * self.values * self.cells();
+            for row in 0..self.shape.height {
+                for column in 0..self.shape.width {
+                    if let Some(search) = self.search(output, at, classes, threshold) {
+                        let region = self.region(output, at, anchor, row, column);
+                        found(Detection { number, region, search, ..Detection::default() });
+                    }
+                    number += 1;
+                    at += 1;
                 }
-                _ => (objectness, 0.0),
-            };
-            let search = Search { at: at(OBJECTNESS) as u32, scale, shift, ..Search::default() };
-            let number = (index * cells + cell) as u32;
-            Some(Detection { number, region, search, ..Detection::default() })
-        })
+            }
+        }
+    }
+
+    /// The box at `row` and `column`, whose values begin at `at`.
+    fn region(
+        &self,
+        output: &[f32],
+        at: usize,
+        anchor: &[f32; 2],
+        row: usize,
+        column: usize,
+    ) -> Region {
+        let cells = self.cells();
+        Region {
+            x: (column as f32 + sigmoid(value(output, at))) / self.shape.width as f32,
+            y: (row as f32 + sigmoid(value(output, at + cells))) / self.shape.height as f32,
+            w: libm::expf(value(output, at + 2 * cells)) * anchor[0] / self.unit[0],
+            h: libm::expf(value(output, at + 3 * cells)) * anchor[1] / self.unit[1],
+        }
+    }
+
+    /// How the classes of the box at `at` become probabilities, if its objectness is above
+    /// `threshold`.
+    fn search(
+        &self,
+        output: &[f32],
+        at: usize,
+        classes: Classes,
+        threshold: f32,
+    ) -> Option<Search> {
+        let at = at + OBJECTNESS * self.cells();
+        let objectness = sigmoid(value(output, at));
+        if objectness <= threshold {
+            return None;
+        }
+        let mut search = Search { at: at as u32, scale: objectness, ..Search::default() };
+        if classes == Classes::Softmax && self.classes() > 0 {
+            let scores = (1..=self.classes()).map(|class| value(output, at + class * self.cells()));
+            search.shift = maximum(scores.clone());
+            search.scale /= scores.map(|score| libm::expf(score - search.shift)).sum::<f32>();
+        }
+        Some(search)
     }
 
     /// Probability of `class` at a box of this output.
@@ -253,13 +275,14 @@ pub(super) fn detect<'m>(
     let mut found = 0;
     let mut first = 0;
     for (index, (head, output)) in heads.iter().zip(outputs).enumerate() {
-        let free = memory.iter_mut().skip(found);
-        for (mut candidate, place) in head.candidates(output, classes, limits.threshold).zip(free) {
+        head.candidates(output, classes, limits.threshold, |mut candidate| {
             candidate.number += first;
             candidate.search.head = index as u32;
-            *place = candidate;
-            found += 1;
-        }
+            if let Some(place) = memory.get_mut(found) {
+                *place = candidate;
+                found += 1;
+            }
+        });
         first += head.boxes() as u32;
     }
     let candidates = memory.get_mut(..found).unwrap_or_default();

@@ -48,6 +48,8 @@ impl Classifier<'_> {
         out(&crc.finish().to_le_bytes())
     }
 
+    /// Not inlined: one copy serves both forms.
+    #[inline(never)]
     fn write(&self, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let classes = self.classes();
         if let Some(gap) = self.present.iter().take(classes).position(|&present| present == 0) {
@@ -63,10 +65,14 @@ impl Classifier<'_> {
             out(&(feature as u32).to_le_bytes())?;
             out(&(class as u32).to_le_bytes())?;
             out(&[0; 8])?;
+            let mut piece = [0; 64];
             for values in centre.chunks(16) {
-                let mut bytes = [[0; 4]; 16];
-                bytes.iter_mut().zip(values).for_each(|(b, value)| *b = value.to_le_bytes());
-                out(bytes.as_flattened().get(..4 * values.len()).unwrap_or_default())?;
+                let mut size = 0;
+                for (bytes, value) in piece.as_chunks_mut().0.iter_mut().zip(values) {
+                    *bytes = value.to_le_bytes();
+                    size += 4;
+                }
+                out(piece.get(..size).unwrap_or_default())?;
             }
         }
         Ok(())
