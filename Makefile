@@ -3,13 +3,19 @@
 SECONDS ?= 60
 FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 
-.PHONY: help setup demo build test check bench docs fuzz firmware-lib link-test
+.PHONY: help setup setup-chip demo build test check bench docs fuzz firmware-lib link-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Cargo's options for the chip.
+CHIP = --profile chip --features firmware --target targets/k210.json -Zbuild-std=core -Zjson-target-spec
+
 setup:
 	@scripts/setup.sh rust
+
+setup-chip:
+	@scripts/setup.sh chip
 
 demo: build ## what the library does, on a real model and picture
 	target/release/kmodel --help
@@ -20,9 +26,10 @@ build: setup ## the command line tools, in target/release/
 test: setup ## all tests
 	cargo test --workspace
 
-check: setup ## format, lints, documentation
+check: setup-chip ## format, lints, documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTC_BOOTSTRAP=1 cargo clippy -p maix-kpu --lib $(CHIP) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
 
 bench: setup ## benchmarks; docs/performance.md tells how to read them
@@ -38,9 +45,8 @@ fuzz: ## each fuzz target for SECONDS=60
 	    RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(SECONDS) || exit 1; \
 	done
 
-firmware-lib: ## the chip's library, target/firmware/libmaix_kpu.a
-	@scripts/setup.sh chip
-	scripts/firmware-lib.sh
+firmware-lib: setup-chip ## the chip's library, target/firmware/libmaix_kpu.a
+	scripts/firmware-lib.sh $(CHIP)
 
 link-test: firmware-lib ## links the chip's library as a firmware does; its size by room
 	tests/firmware_link/run.sh

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds target/firmware/libmaix_kpu.a for MaixPy and CanMV: rv64imafc, lp64f, medany, one object.
 #
-#   scripts/firmware-lib.sh [CARGO OPTION...]
+#   scripts/firmware-lib.sh CARGO OPTION...        `make firmware-lib` gives the chip's
 #
 # The archive holds our code alone: no compiler_builtins (the firmware has its own libgcc and C
 # library), and no global symbol but those that targets/k210-symbols.txt lists.
@@ -13,8 +13,7 @@ out=target/firmware
 tool=riscv64-unknown-elf
 
 # Cargo.toml names no crate type for this: a list there would switch LTO off.
-RUSTC_BOOTSTRAP=1 cargo rustc -p maix-kpu --lib --crate-type staticlib --profile chip \
-    --features firmware --target targets/k210.json -Zbuild-std=core -Zjson-target-spec "$@"
+RUSTC_BOOTSTRAP=1 cargo rustc -p maix-kpu --lib --crate-type staticlib "$@"
 
 mkdir -p "$out"
 rm -f "$out/maix_kpu.o" "$out/libmaix_kpu.a"

@@ -12,20 +12,17 @@ sections() {
         NF == 1 { name = $1; next }
         /libmaix_kpu\.a\(/ { print (NF == 4 ? $1 : name), $(NF - 1) }
         { name = "" }
-    ' "$1" | sed -E 's/^(\.[a-z]+)\.*(\.Lswitch\.table\.|Lanon\..*|cst[0-9]+)?([^ ]*) (.*)$/\1 \4 \3/'
+    ' "$1" |
+        sed -E 's/^(\.[a-z]+)\.*(\.Lswitch\.table\.|Lanon\..*|cst[0-9]+)?([^ ]*) (.*)$/\1 \4 \3/' |
+        riscv64-unknown-elf-c++filt | sed 's/\[[0-9a-f]*\]//g'
 }
 
 sections "$1" | while read -r section size symbol; do
     case $symbol in
     '') room=constants ;;
-    _R*)
-        room=$(riscv64-unknown-elf-c++filt "$symbol")
-        case $room in
-        *maix_kpu::*) room=${room#*maix_kpu::} room=${room%%[!a-z_]*} ;;
-        libm::* | *'<libm::'*) room=libm ;;
-        *) room=core ;;
-        esac
-        ;;
+    *maix_kpu::*) room=${symbol#*maix_kpu::} room=${room%%[!a-z_]*} ;;
+    *libm::*) room=libm ;;
+    *::*) room=core ;;
     *) room=ffi ;;
     esac
     echo "$room $section $((size))"

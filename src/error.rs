@@ -183,6 +183,8 @@ kinds! {
         "check the SD card or the flash";
     Accelerator, Run, "the KPU did not finish within {0} ms",
         "reset the board; if it happens again, run `kmodel check` on the model";
+    Dma, Run, "DMA channel {0} did not finish within {1} ms",
+        "choose another channel, or -1 to have the CPU copy";
     Interrupted, Run, "interrupted",
         "";
     Busy, Run, "the KPU is in use by another owner",

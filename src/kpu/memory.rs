@@ -65,7 +65,7 @@ pub fn check_range(what: &'static str, row: usize, shape: ImageShape) -> Result<
 pub fn upload(ram: &mut [u8], row: usize, shape: ImageShape, pixels: &[u8]) -> Result<()> {
     check_image(row, shape)?;
     check_bytes(pixels.len(), shape.elements())?;
-    for (channel, plane) in pixels.chunks_exact(shape.plane()).enumerate() {
+    for (channel, plane) in pixels.chunks_exact(shape.plane().max(1)).enumerate() {
         upload_channel(ram, row, shape, channel, plane)?;
     }
     Ok(())
@@ -81,7 +81,9 @@ pub fn upload_channel(
 ) -> Result<()> {
     check_image(row, shape)?;
     check_bytes(plane.len(), shape.plane())?;
-    for ((begin, end), line) in lines(row, shape, channel).zip(plane.chunks_exact(shape.width)) {
+    for ((begin, end), line) in
+        lines(row, shape, channel).zip(plane.chunks_exact(shape.width.max(1)))
+    {
         ram.get_mut(begin..end).ok_or(beyond(end))?.copy_from_slice(line);
     }
     Ok(())
@@ -91,9 +93,9 @@ pub fn upload_channel(
 pub fn download(ram: &[u8], row: usize, shape: ImageShape, pixels: &mut [u8]) -> Result<()> {
     check_image(row, shape)?;
     check_bytes(pixels.len(), shape.elements())?;
-    for (channel, plane) in pixels.chunks_exact_mut(shape.plane()).enumerate() {
+    for (channel, plane) in pixels.chunks_exact_mut(shape.plane().max(1)).enumerate() {
         let places = lines(row, shape, channel);
-        for ((begin, end), line) in places.zip(plane.chunks_exact_mut(shape.width)) {
+        for ((begin, end), line) in places.zip(plane.chunks_exact_mut(shape.width.max(1))) {
             line.copy_from_slice(ram.get(begin..end).ok_or(beyond(end))?);
         }
     }

@@ -1,7 +1,10 @@
 //! The KPU: its layers, its memory, its arithmetic, and who computes them.
 
 pub mod arithmetic;
+pub mod driver;
 mod fast;
+#[cfg(target_os = "none")]
+pub mod hardware;
 pub mod layer;
 pub mod memory;
 mod reference;
@@ -34,7 +37,8 @@ pub trait Accelerator {
         memory::download(self.ram(), row, shape, pixels)
     }
 
-    /// Runs the layers one after the other; results are left in KPU RAM.
+    /// Runs the layers one after the other; results are left in KPU RAM. The node of an error is
+    /// the index of the first job that is at fault or has not finished.
     fn run(&mut self, jobs: &[Job<'_>]) -> Result<()>;
 }
 

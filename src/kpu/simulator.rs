@@ -60,6 +60,15 @@ impl<'a> Simulator<'a> {
         self.rounding = rounding;
         self
     }
+
+    fn run_one(&mut self, job: &Job<'_>) -> Result<()> {
+        let activation = Activation::decode(job.check()?);
+        let (ram, scratch, rounding) = (&mut *self.ram, &mut *self.scratch, self.rounding);
+        match self.engine {
+            Engine::Reference => reference::run(ram, scratch, job, &activation, rounding),
+            Engine::Fast(level) => fast::run(ram, scratch, job, &activation, rounding, level),
+        }
+    }
 }
 
 impl Accelerator for Simulator<'_> {
@@ -68,13 +77,8 @@ impl Accelerator for Simulator<'_> {
     }
 
     fn run(&mut self, jobs: &[Job<'_>]) -> Result<()> {
-        for job in jobs {
-            let activation = Activation::decode(job.check()?);
-            let (ram, scratch, rounding) = (&mut *self.ram, &mut *self.scratch, self.rounding);
-            match self.engine {
-                Engine::Reference => reference::run(ram, scratch, job, &activation, rounding)?,
-                Engine::Fast(level) => fast::run(ram, scratch, job, &activation, rounding, level)?,
-            }
+        for (index, job) in jobs.iter().enumerate() {
+            self.run_one(job).map_err(|e| e.at_node(index as u32))?;
         }
         Ok(())
     }
