@@ -1,7 +1,8 @@
 //! Float convolution, normal and depthwise.
 
 use super::Clamp;
-use super::convolution::{Convolution, convolve};
+use super::convolution::{Arithmetic, Convolution, convolve, convolve_fast};
+use super::simd::Level;
 use crate::math::fma;
 
 /// Options of [`conv2d`].
@@ -18,7 +19,21 @@ pub struct Conv2d {
 ///
 /// Source: docs/formats.md, v4 opcodes 0x02, 0x1001, 0x1002.
 pub fn conv2d(p: &Conv2d, x: &[f32], weights: &[f32], bias: &[f32], y: &mut [f32]) -> Option<()> {
-    conv2d_plain(p, x, weights, bias, y)
+    conv2d_at(Level::best(), p, x, weights, bias, y)
+}
+
+/// [`conv2d`] with the instructions of a level.
+pub(crate) fn conv2d_at(
+    level: Level,
+    p: &Conv2d,
+    x: &[f32],
+    weights: &[f32],
+    bias: &[f32],
+    y: &mut [f32],
+) -> Option<()> {
+    let finish = |sum| p.clamp.apply(sum);
+    let arithmetic = Arithmetic { input_offset: 0.0, filter_offset: (), finish };
+    convolve_fast(level, &p.sizes, (x, weights, bias), y, arithmetic)
 }
 
 /// [`conv2d`] in the words of its definition, for comparison.
@@ -36,8 +51,31 @@ pub fn conv2d_plain(
 #[cfg(test)]
 mod tests {
     use super::super::Layout;
+    use super::super::convolution::tests::{any_convolution, floats};
     use super::super::window::{Pad, Window};
     use super::*;
+    use crate::tensor::elements;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_level_gives_the_bits_of_the_plain_one(
+            sizes in any_convolution(), seed in any::<u64>(), min in -2.0f32..0.0,
+        ) {
+            let p = Conv2d { sizes, clamp: Clamp { min, max: 2.0 } };
+            let x = floats(elements(&sizes.input).expect("small"), seed);
+            let weights = floats(sizes.weights().expect("small"), seed ^ 7);
+            let bias = floats(sizes.out_channels, seed ^ 77);
+            let mut expected = vec![0.0; elements(&sizes.output().expect("sane")).expect("small")];
+            conv2d_plain(&p, &x, &weights, &bias, &mut expected).expect("fits");
+            for level in Level::all() {
+                let mut y = vec![f32::NAN; expected.len()];
+                conv2d_at(level, &p, &x, &weights, &bias, &mut y).expect("fits");
+                let same = y.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+                prop_assert!(same, "{:?}: {:?} instead of {:?}", level, y, expected);
+            }
+        }
+    }
 
     #[test]
     fn three_by_three_by_hand() {

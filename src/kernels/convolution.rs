@@ -1,6 +1,12 @@
 //! What float and quantized convolutions share: sizes, and the plain walk over the taps.
 
+use core::ops::Range;
+
 use super::Layout;
+use super::blocked::{Element, Product, run_narrow};
+use super::depthwise::{Cell, depthwise};
+use super::pack::Patches;
+use super::simd::{Lanes, Level};
 use super::window::Window;
 use crate::tensor::{Shape, elements};
 
@@ -128,4 +134,162 @@ pub(crate) fn convolve<X: Copy, W: Copy, A: Copy, Y>(
         }
     }
     Some(())
+}
+
+/// What a convolution does with its numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct Arithmetic<E: Element, F> {
+    /// Added to each input inside the image.
+    pub input_offset: E,
+    /// What turns weights into elements.
+    pub filter_offset: E::Offset,
+    /// From a sum to an output.
+    pub finish: F,
+}
+
+/// The fast way to [`convolve`]: the same bits.
+pub(crate) fn convolve_fast<X: Cell<E>, E: Lanes, Y>(
+    level: Level,
+    p: &Convolution,
+    (x, weights, bias): (&[X], &[E::Weight], &[E]),
+    y: &mut [Y],
+    arithmetic: Arithmetic<E, impl Fn(E) -> Y + Copy>,
+) -> Option<()> {
+    p.fits(x.len(), weights.len(), bias.len(), y.len())?;
+    let patches = Patches::new(p)?;
+    let [batches, channels, height, width] = p.input;
+    let (image, pixels, taps) = (channels * height * width, patches.pixels(), p.taps()?);
+    let (group_in, group_out) =
+        (channels.checked_div(p.groups)?, p.out_channels.checked_div(p.groups)?);
+    let x = x.chunks_exact(image.max(1));
+    let y = y.chunks_exact_mut((pixels * p.out_channels).max(1));
+    for (x, y) in x.zip(y).take(batches) {
+        if p.layout == Layout::Nchw && group_in == 1 && group_out < 4 {
+            level.call(|| depthwise(p, (x, weights, bias), &mut *y, arithmetic))?;
+            continue;
+        }
+        for group in 0..p.groups {
+            let (first_in, first_out) = (group * group_in, group * group_out);
+            let (x_at, y_at, row_step, pixel_step) = match p.layout {
+                Layout::Nchw => (first_in * height * width, first_out * pixels, pixels, 1),
+                Layout::Nhwc => (first_in, first_out, 1, p.out_channels),
+            };
+            let mut product = Group {
+                patches,
+                x: x.get(x_at..)?,
+                weights: weights.get(first_out * taps..)?,
+                bias: bias.get(first_out..)?,
+                y: y.get_mut(y_at..)?,
+                steps: [row_step, pixel_step],
+                size: [group_out, taps, pixels],
+                arithmetic,
+            };
+            if pixels < 4 {
+                level.call(|| run_narrow(&mut product))?;
+            } else {
+                E::run(level, &mut product)?;
+            }
+        }
+    }
+    Some(())
+}
+
+/// One group of a convolution over one image, as a product.
+struct Group<'t, X, E: Element, Y, F> {
+    patches: Patches,
+    x: &'t [X],
+    weights: &'t [E::Weight],
+    bias: &'t [E],
+    y: &'t mut [Y],
+    /// Distances between the rows (channels) and the pixels of the output.
+    steps: [usize; 2],
+    size: [usize; 3],
+    arithmetic: Arithmetic<E, F>,
+}
+
+impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Product<E> for Group<'_, X, E, Y, F> {
+    fn size(&self) -> [usize; 3] {
+        self.size
+    }
+
+    fn weights(&self, row: usize) -> Option<&[E::Weight]> {
+        let [_, taps, _] = self.size;
+        self.weights.get(row * taps..)?.get(..taps)
+    }
+
+    fn offset(&self) -> E::Offset {
+        self.arithmetic.filter_offset
+    }
+
+    fn pack(&self, pixel: usize, width: usize, taps: Range<usize>, into: &mut [E]) -> Option<()> {
+        let offset = self.arithmetic.input_offset;
+        self.patches.pack(self.x, pixel, width, taps, into, |x| x.plus(offset))
+    }
+
+    fn start(&self, row: usize, _: usize, sums: &mut [E]) -> Option<()> {
+        sums.fill(*self.bias.get(row)?);
+        Some(())
+    }
+
+    fn finish(&mut self, row: usize, pixel: usize, sums: &[E]) -> Option<()> {
+        let ([row_step, pixel_step], [_, _, pixels]) = (self.steps, self.size);
+        let y = self.y.get_mut(row * row_step + pixel * pixel_step..)?;
+        let y = y.iter_mut().step_by(pixel_step.max(1)).take(pixels - pixel);
+        y.zip(sums).for_each(|(y, &sum)| *y = (self.arithmetic.finish)(sum));
+        Some(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::window::Pad;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Convolutions of all kinds and both layouts, with an output.
+    pub fn any_convolution() -> impl Strategy<Value = Convolution> {
+        let axis = || (1usize..6, 1usize..4, 1usize..3, 0i32..4, -1i32..4);
+        let channels = prop_oneof![
+            (1usize..3, 1usize..20, 1usize..11),
+            (1usize..7, Just(1usize), 1usize..3),
+            (Just(1usize), 30usize..90, 60usize..70),
+        ];
+        let image = prop_oneof![(1usize..9, 1usize..30), (1usize..3, 60usize..75)];
+        (any::<bool>(), 1usize..3, channels, image, axis(), axis())
+            .prop_map(|(pixel_order, batches, (groups, input, output), (height, width), v, h)| {
+                let ((fh, sh, dh, bh, ah), (fw, sw, dw, bw, aw)) = (v, h);
+                Convolution {
+                    layout: if pixel_order { Layout::Nhwc } else { Layout::Nchw },
+                    input: [batches, groups * input, height, width],
+                    groups,
+                    out_channels: groups * output,
+                    window: Window {
+                        filter: [fh, fw],
+                        stride: [sh, sw],
+                        dilation: [dh, dw],
+                        pad: [Pad { before: bh, after: ah }, Pad { before: bw, after: aw }],
+                    },
+                }
+            })
+            .prop_filter("has an output", |p| p.output().is_some())
+    }
+
+    /// Numbers without a pattern.
+    pub fn noise(count: usize, seed: u64) -> impl Iterator<Item = u32> {
+        let mut state = seed | 1;
+        (0..count).map(move |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as u32
+        })
+    }
+
+    /// Floats between -1 and 1 without a pattern.
+    pub fn floats(count: usize, seed: u64) -> Vec<f32> {
+        noise(count, seed).map(|n| n as f32 / (1u32 << 30) as f32 - 1.0).collect()
+    }
+
+    /// Bytes without a pattern.
+    pub fn bytes(count: usize, seed: u64) -> Vec<u8> {
+        noise(count, seed).map(|n| n as u8).collect()
+    }
 }

@@ -1,7 +1,13 @@
 //! Matrix products: float, quantized, and the fully connected layer of v3.
 
+use core::ops::Range;
+
 use super::Clamp;
+use super::blocked::{Element, Product, mac, run_narrow};
+use super::convolution::Arithmetic;
+use super::depthwise::Cell;
 use super::quantize::Rescale;
+use super::simd::{Lanes, Level};
 use crate::math::fma;
 
 /// Sizes of a product: `[rows][inner]` times `[inner][columns]`.
@@ -41,7 +47,22 @@ pub fn matmul(
     bias: &[f32],
     y: &mut [f32],
 ) -> Option<()> {
-    matmul_plain(p, clamp, a, b, bias, y)
+    matmul_at(Level::best(), p, clamp, a, b, bias, y)
+}
+
+/// [`matmul`] with the instructions of a level.
+pub(crate) fn matmul_at(
+    level: Level,
+    p: &MatMul,
+    clamp: Clamp,
+    a: &[f32],
+    b: &[f32],
+    bias: &[f32],
+    y: &mut [f32],
+) -> Option<()> {
+    let finish = |sum| clamp.apply(sum);
+    let arithmetic = Arithmetic { input_offset: 0.0, filter_offset: (), finish };
+    multiply_fast(level, p, (a, b, bias), y, arithmetic)
 }
 
 /// [`matmul`] in the words of its definition, for comparison.
@@ -80,7 +101,24 @@ pub fn quantized_matmul(
     bias: &[i32],
     y: &mut [u8],
 ) -> Option<()> {
-    quantized_matmul_plain(p, a, b, bias, y)
+    quantized_matmul_at(Level::best(), p, a, b, bias, y)
+}
+
+/// [`quantized_matmul`] with the instructions of a level.
+pub(crate) fn quantized_matmul_at(
+    level: Level,
+    p: &QuantizedMatMul,
+    a: &[u8],
+    b: &[u8],
+    bias: &[i32],
+    y: &mut [u8],
+) -> Option<()> {
+    let arithmetic = Arithmetic {
+        input_offset: p.b_offset,
+        filter_offset: p.a_offset,
+        finish: |sum| p.rescale.to_u8(sum),
+    };
+    multiply_fast(level, &p.sizes, (a, b, bias), y, arithmetic)
 }
 
 /// [`quantized_matmul`] in the words of its definition, for comparison.
@@ -117,6 +155,115 @@ fn multiply<A: Copy, S: Copy, Y>(
     Some(())
 }
 
+/// The fast way to [`multiply`]: the same bits.
+fn multiply_fast<X: Cell<E>, E: Lanes<Weight = X>, Y>(
+    level: Level,
+    p: &MatMul,
+    (a, b, bias): (&[X], &[X], &[E]),
+    y: &mut [Y],
+    arithmetic: Arithmetic<E, impl Fn(E) -> Y + Copy>,
+) -> Option<()> {
+    p.fits(a.len(), b.len(), bias.len(), y.len())?;
+    if p.rows < 4 {
+        let rows = a.chunks_exact(p.inner.max(1)).zip(y.chunks_exact_mut(p.columns.max(1)));
+        for (a, y) in rows {
+            level.call(|| row((a, b, bias), y, arithmetic))?;
+        }
+        return Some(());
+    }
+    E::run(level, &mut Matrices { sizes: *p, a, b, bias, y, arithmetic })
+}
+
+/// One row of a product: 16 columns at a time, and the rest one by one.
+#[inline(always)]
+fn row<X: Cell<E>, E: Element<Weight = X>, Y>(
+    (a, b, bias): (&[X], &[X], &[E]),
+    y: &mut [Y],
+    arithmetic: Arithmetic<E, impl Fn(E) -> Y>,
+) -> Option<()> {
+    let columns = y.len().max(1);
+    let weight = |a: &X| E::weight(*a, arithmetic.filter_offset);
+    let offset = arithmetic.input_offset;
+    let (blocks, rest) = y.as_chunks_mut::<16>();
+    let (starts, rest_starts) = bias.as_chunks::<16>();
+    for (block, (y, start)) in blocks.iter_mut().zip(starts).enumerate() {
+        let [mut s0, mut s1, mut s2, mut s3] = quarters(start);
+        for (a, b) in a.iter().zip(b.get(16 * block..)?.chunks(columns)) {
+            let [b0, b1, b2, b3] = quarters(&b.first_chunk()?.each_ref().map(|b| b.plus(offset)));
+            let w = weight(a);
+            s0 = mac(s0, w, b0);
+            s1 = mac(s1, w, b1);
+            s2 = mac(s2, w, b2);
+            s3 = mac(s3, w, b3);
+        }
+        let sums = [s0, s1, s2, s3];
+        y.iter_mut().zip(sums.as_flattened()).for_each(|(y, &s)| *y = (arithmetic.finish)(s));
+    }
+    for (column, (y, &start)) in (16 * blocks.len()..).zip(rest.iter_mut().zip(rest_starts)) {
+        let b = b.get(column..)?.iter().step_by(columns);
+        let add = |sum, (a, b): (&X, &X)| Element::mac(sum, weight(a), b.plus(offset));
+        *y = (arithmetic.finish)(a.iter().zip(b).fold(start, add));
+    }
+    Some(())
+}
+
+/// Sixteen as four times four.
+#[inline(always)]
+fn quarters<E: Copy>(&[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: &[E; 16]) -> [[E; 4]; 4] {
+    [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]]
+}
+
+/// Two matrices, as a product whose pixels are the columns.
+struct Matrices<'t, X, E: Element, Y, F> {
+    sizes: MatMul,
+    a: &'t [X],
+    b: &'t [X],
+    bias: &'t [E],
+    y: &'t mut [Y],
+    arithmetic: Arithmetic<E, F>,
+}
+
+impl<X, E, Y, F> Product<E> for Matrices<'_, X, E, Y, F>
+where
+    X: Cell<E>,
+    E: Element<Weight = X>,
+    F: Fn(E) -> Y,
+{
+    fn size(&self) -> [usize; 3] {
+        [self.sizes.rows, self.sizes.inner, self.sizes.columns]
+    }
+
+    fn weights(&self, row: usize) -> Option<&[X]> {
+        self.a.get(row * self.sizes.inner..)?.get(..self.sizes.inner)
+    }
+
+    fn offset(&self) -> E::Offset {
+        self.arithmetic.filter_offset
+    }
+
+    fn pack(&self, pixel: usize, width: usize, taps: Range<usize>, into: &mut [E]) -> Option<()> {
+        let columns = self.sizes.columns.max(1);
+        let b = self.b.get(taps.start * columns + pixel..)?.chunks(columns);
+        for (slots, b) in into.chunks_exact_mut(width.max(1)).zip(b).take(taps.len()) {
+            let b = b.get(..columns - pixel).unwrap_or(b);
+            let offset = self.arithmetic.input_offset;
+            slots.iter_mut().zip(b).for_each(|(slot, b)| *slot = b.plus(offset));
+        }
+        Some(())
+    }
+
+    fn start(&self, _: usize, pixel: usize, sums: &mut [E]) -> Option<()> {
+        sums.iter_mut().zip(self.bias.get(pixel..)?).for_each(|(sum, &bias)| *sum = bias);
+        Some(())
+    }
+
+    fn finish(&mut self, row: usize, pixel: usize, sums: &[E]) -> Option<()> {
+        let y = self.y.chunks_exact_mut(self.sizes.columns.max(1)).nth(row)?.get_mut(pixel..)?;
+        y.iter_mut().zip(sums).for_each(|(y, &sum)| *y = (self.arithmetic.finish)(sum));
+        Some(())
+    }
+}
+
 /// `y[o] = sum of weights[o][i] * x[i], fused and in order, + bias[o]`, then the activation.
 ///
 /// Source: docs/formats.md, v3 layer type 18.
@@ -127,7 +274,46 @@ pub fn fully_connected(
     bias: &[f32],
     y: &mut [f32],
 ) -> Option<()> {
-    fully_connected_plain(clamp, x, weights, bias, y)
+    (x.len().checked_mul(y.len())? == weights.len() && bias.len() == y.len()).then_some(())?;
+    (!x.is_empty()).then_some(())?;
+    let mut product = Layer { clamp, x, weights, bias, y };
+    Level::best().call(|| run_narrow(&mut product))
+}
+
+/// A fully connected layer as a product of one pixel.
+struct Layer<'t> {
+    clamp: Clamp,
+    x: &'t [f32],
+    weights: &'t [f32],
+    bias: &'t [f32],
+    y: &'t mut [f32],
+}
+
+impl Product<f32> for Layer<'_> {
+    fn size(&self) -> [usize; 3] {
+        [self.y.len(), self.x.len(), 1]
+    }
+
+    fn weights(&self, row: usize) -> Option<&[f32]> {
+        self.weights.get(row * self.x.len()..)?.get(..self.x.len())
+    }
+
+    fn offset(&self) {}
+
+    fn pack(&self, _: usize, _: usize, taps: Range<usize>, into: &mut [f32]) -> Option<()> {
+        into.iter_mut().zip(self.x.get(taps)?).for_each(|(to, &x)| *to = x);
+        Some(())
+    }
+
+    fn start(&self, _: usize, _: usize, sums: &mut [f32]) -> Option<()> {
+        sums.fill(0.0);
+        Some(())
+    }
+
+    fn finish(&mut self, row: usize, _: usize, sums: &[f32]) -> Option<()> {
+        *self.y.get_mut(row)? = self.clamp.apply(sums.first()? + self.bias.get(row)?);
+        Some(())
+    }
 }
 
 /// [`fully_connected`] in the words of its definition, for comparison.
@@ -149,7 +335,66 @@ pub fn fully_connected_plain(
 
 #[cfg(test)]
 mod tests {
+    use super::super::convolution::tests::{bytes, floats, noise};
     use super::*;
+    use proptest::prelude::*;
+
+    fn any_sizes() -> impl Strategy<Value = MatMul> {
+        (prop_oneof![1usize..20, 60usize..70], 1usize..200, 1usize..140)
+            .prop_map(|(rows, inner, columns)| MatMul { rows, inner, columns })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_level_gives_the_bits_of_the_plain_one(p in any_sizes(), seed in any::<u64>()) {
+            let [a, b, y] = p.elements().expect("small");
+            let (a, b) = (floats(a, seed), floats(b, seed ^ 7));
+            let (bias, clamp) = (floats(p.columns, seed ^ 77), Clamp { min: -3.0, max: 3.0 });
+            let mut expected = vec![0.0; y];
+            matmul_plain(&p, clamp, &a, &b, &bias, &mut expected).expect("fits");
+            for level in Level::all() {
+                let mut y = vec![f32::NAN; y];
+                matmul_at(level, &p, clamp, &a, &b, &bias, &mut y).expect("fits");
+                let same = y.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+                prop_assert!(same, "{:?}", level);
+            }
+        }
+
+        #[test]
+        fn every_level_gives_the_bytes_of_the_plain_one(
+            sizes in any_sizes(), seed in any::<u64>(),
+            a_offset in prop_oneof![-255i32..1, any::<i32>()],
+            b_offset in prop_oneof![-255i32..1, any::<i32>()],
+        ) {
+            let [a, b, y] = sizes.elements().expect("small");
+            let (a, b) = (bytes(a, seed), bytes(b, seed ^ 7));
+            let bias: Vec<i32> =
+                noise(sizes.columns, seed ^ 77).map(|n| (n as i32) >> 16).collect();
+            let rescale = Rescale { multiplier: 1_000_000, shift: 30, offset: 100 };
+            let p = QuantizedMatMul { sizes, a_offset, b_offset, rescale };
+            let mut expected = vec![0; y];
+            quantized_matmul_plain(&p, &a, &b, &bias, &mut expected).expect("fits");
+            for level in Level::all() {
+                let mut y = vec![77; y];
+                quantized_matmul_at(level, &p, &a, &b, &bias, &mut y).expect("fits");
+                prop_assert_eq!(&y, &expected, "{:?}", level);
+            }
+        }
+
+        #[test]
+        fn fully_connected_gives_the_bits_of_the_plain_one(
+            inputs in 1usize..300, outputs in 1usize..80, seed in any::<u64>(),
+        ) {
+            let (x, weights) = (floats(inputs, seed), floats(inputs * outputs, seed ^ 7));
+            let bias = floats(outputs, seed ^ 77);
+            let (mut expected, mut y) = (vec![0.0; outputs], vec![f32::NAN; outputs]);
+            fully_connected_plain(Clamp::RELU, &x, &weights, &bias, &mut expected).expect("fits");
+            fully_connected(Clamp::RELU, &x, &weights, &bias, &mut y).expect("fits");
+            prop_assert_eq!(y, expected);
+        }
+    }
 
     #[test]
     fn float_by_hand() {

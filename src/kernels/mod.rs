@@ -27,14 +27,17 @@
 //! | add padding (v3 10241), upload (v3 10243; 0x2001), KPU conv2d | [`kpu`](crate::kpu) |
 
 pub mod binary;
+mod blocked;
 pub mod conv2d;
 pub mod conv2d_transpose;
 pub mod convolution;
 pub mod copy;
+mod depthwise;
 pub mod gather;
 pub mod matmul;
 pub mod nnil;
 pub mod normalize;
+mod pack;
 pub mod pad;
 pub mod quantize;
 pub mod quantized_binary;
@@ -42,6 +45,7 @@ pub mod quantized_conv2d;
 pub mod reduce;
 pub mod reduce_window;
 pub mod resize;
+mod simd;
 pub mod unary;
 pub mod window;
 

@@ -1,7 +1,8 @@
 //! Quantized convolution, normal and depthwise.
 
-use super::convolution::{Convolution, convolve};
+use super::convolution::{Arithmetic, Convolution, convolve, convolve_fast};
 use super::quantize::Rescale;
+use super::simd::Level;
 
 /// Options of [`quantized_conv2d`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,24 @@ pub fn quantized_conv2d(
     bias: &[i32],
     y: &mut [u8],
 ) -> Option<()> {
-    quantized_conv2d_plain(p, x, weights, bias, y)
+    quantized_conv2d_at(Level::best(), p, x, weights, bias, y)
+}
+
+/// [`quantized_conv2d`] with the instructions of a level.
+pub(crate) fn quantized_conv2d_at(
+    level: Level,
+    p: &QuantizedConv2d,
+    x: &[u8],
+    weights: &[u8],
+    bias: &[i32],
+    y: &mut [u8],
+) -> Option<()> {
+    let arithmetic = Arithmetic {
+        input_offset: p.input_offset,
+        filter_offset: p.filter_offset,
+        finish: |sum| p.rescale.to_u8(sum),
+    };
+    convolve_fast(level, &p.sizes, (x, weights, bias), y, arithmetic)
 }
 
 /// [`quantized_conv2d`] in the words of its definition, for comparison.
@@ -49,8 +67,35 @@ pub fn quantized_conv2d_plain(
 #[cfg(test)]
 mod tests {
     use super::super::Layout;
+    use super::super::convolution::tests::{any_convolution, bytes, noise};
     use super::super::window::{Pad, Window};
     use super::*;
+    use crate::tensor::elements;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_level_gives_the_bytes_of_the_plain_one(
+            sizes in any_convolution(), seed in any::<u64>(),
+            input_offset in prop_oneof![-255i32..1, any::<i32>()],
+            filter_offset in prop_oneof![-255i32..1, any::<i32>()],
+            shift in 20i32..32, offset in -50i32..200,
+        ) {
+            let rescale = Rescale { multiplier: 1_000_000, shift, offset };
+            let p = QuantizedConv2d { sizes, input_offset, filter_offset, rescale };
+            let x = bytes(elements(&sizes.input).expect("small"), seed);
+            let weights = bytes(sizes.weights().expect("small"), seed ^ 7);
+            let bias: Vec<i32> =
+                noise(sizes.out_channels, seed ^ 77).map(|n| (n as i32) >> 16).collect();
+            let mut expected = vec![0; elements(&sizes.output().expect("sane")).expect("small")];
+            quantized_conv2d_plain(&p, &x, &weights, &bias, &mut expected).expect("fits");
+            for level in Level::all() {
+                let mut y = vec![77; expected.len()];
+                quantized_conv2d_at(level, &p, &x, &weights, &bias, &mut y).expect("fits");
+                prop_assert_eq!(&y, &expected, "{:?}", level);
+            }
+        }
+    }
 
     #[test]
     fn by_hand() {

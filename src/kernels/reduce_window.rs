@@ -71,9 +71,10 @@ impl Pool {
                         let mut value = init;
                         for ky in rows.clone() {
                             let iy = top + (ky * vertical.dilation) as isize;
-                            let at = (iy as usize * width + first as usize) * depth + c;
+                            let at = (iy * width as isize + first) * depth as isize + c as isize;
                             let step = horizontal.dilation * depth;
-                            let taps = x.get(at..).unwrap_or(&[]).iter().step_by(step.max(1));
+                            let taps = x.get(at as usize..).unwrap_or(&[]);
+                            let taps = taps.iter().step_by(step.max(1));
                             value = taps.take(columns.len()).fold(value, |a, &b| op(a, b));
                         }
                         *y.next()? = finish(value, rows.len() * columns.len());

@@ -73,7 +73,8 @@ impl Axis {
             let position = position.max(0) as usize;
             if self.dilation == 1 { position } else { position.div_ceil(self.dilation.max(1)) }
         };
-        until(-origin)..until(self.input as isize - origin).min(self.filter)
+        let end = until(self.input as isize - origin).min(self.filter);
+        until(-origin).min(end)..end
     }
 }
 

@@ -1,0 +1,226 @@
+//! The one loop behind conv2d and matmul: a product of rows of weights and columns of pixels,
+//! computed in tiles that stay in registers.
+//!
+//! `sums[row][pixel] = start + weights[row][0] * x[0][pixel] + weights[row][1] * x[1][pixel] + ...`
+//!
+//! A tile is 4 rows by 4 [`Vector`]s of pixels. The `x` of a tile are packed side by side first,
+//! as many taps at a time as the scratch holds; the packed ones serve 64 rows. Every sum
+//! is one accumulator that takes its taps in order: no width of vector changes a bit.
+
+use core::ops::Range;
+
+/// Taps that are packed at a time.
+const TAPS: usize = 128;
+/// Rows whose sums wait for the next taps.
+const ROWS: usize = 64;
+
+/// What sums are made of: floats, or the 32-bit integers of quantized operators.
+pub(crate) trait Element: Copy + Default {
+    /// A weight as stored.
+    type Weight: Copy;
+    /// What turns a stored weight into an element.
+    type Offset: Copy;
+    /// The weight as an element.
+    fn weight(stored: Self::Weight, offset: Self::Offset) -> Self;
+    /// `self + w * x`
+    fn mac(self, w: Self, x: Self) -> Self;
+}
+
+impl Element for f32 {
+    type Weight = f32;
+    type Offset = ();
+
+    #[inline(always)]
+    fn weight(stored: f32, (): ()) -> f32 {
+        stored
+    }
+
+    #[inline(always)]
+    fn mac(self, w: f32, x: f32) -> f32 {
+        crate::math::fma(w, x, self)
+    }
+}
+
+impl Element for i32 {
+    type Weight = u8;
+    type Offset = i32;
+
+    #[inline(always)]
+    fn weight(stored: u8, offset: i32) -> i32 {
+        i32::from(stored).wrapping_add(offset)
+    }
+
+    #[inline(always)]
+    fn mac(self, w: i32, x: i32) -> i32 {
+        self.wrapping_add(w.wrapping_mul(x))
+    }
+}
+
+/// `N` elements that one instruction computes; the elements themselves are vectors of one.
+pub(crate) trait Vector<E, const N: usize>: Copy {
+    /// From memory.
+    fn load(from: &[E; N]) -> Self;
+    /// To memory.
+    fn store(self, to: &mut [E; N]);
+    /// `self + w * x` in each lane.
+    fn mac(self, w: E, x: Self) -> Self;
+}
+
+impl<E: Element> Vector<E, 1> for E {
+    #[inline(always)]
+    fn load(&[from]: &[E; 1]) -> E {
+        from
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [E; 1]) {
+        *to = [self];
+    }
+
+    #[inline(always)]
+    fn mac(self, w: E, x: E) -> E {
+        Element::mac(self, w, x)
+    }
+}
+
+/// Operands and result of a product. `None` means that a slice is too short.
+pub(crate) trait Product<E: Element> {
+    /// Rows, taps and pixels.
+    fn size(&self) -> [usize; 3];
+    /// A row's weights, one per tap.
+    fn weights(&self, row: usize) -> Option<&[E::Weight]>;
+    /// What turns weights into elements.
+    fn offset(&self) -> E::Offset;
+    /// Copies the `x` of `width` pixels from `pixel` on, for some taps, as `[tap][pixel]`.
+    fn pack(&self, pixel: usize, width: usize, taps: Range<usize>, into: &mut [E]) -> Option<()>;
+    /// What the sums of a row start with, from `pixel` on.
+    fn start(&self, row: usize, pixel: usize, sums: &mut [E]) -> Option<()>;
+    /// Takes the sums of a row, from `pixel` on; those behind the last pixel mean nothing.
+    fn finish(&mut self, row: usize, pixel: usize, sums: &[E]) -> Option<()>;
+}
+
+/// Computes a product in tiles of 4 rows by 4 vectors.
+#[inline(always)]
+pub(crate) fn run<E: Element, V: Vector<E, N>, const N: usize>(
+    p: &mut dyn Product<E>,
+) -> Option<()> {
+    let [rows, taps, pixels] = p.size();
+    let mut packed = [[[E::default(); N]; 4]; TAPS];
+    let mut sums = [[[E::default(); N]; 4]; ROWS];
+    for pixel in (0..pixels).step_by(4 * N) {
+        for first_row in (0..rows).step_by(ROWS) {
+            let sums = sums.get_mut(..ROWS.min(rows - first_row).next_multiple_of(4))?;
+            // Where rows are not a multiple of 4, the last one is computed again.
+            let row = |i: usize| (first_row + i).min(rows - 1);
+            for (i, sums) in sums.iter_mut().enumerate() {
+                p.start(row(i), pixel, sums.as_flattened_mut())?;
+            }
+            for first_tap in (0..taps).step_by(TAPS) {
+                let range = first_tap..taps.min(first_tap + TAPS);
+                let packed = packed.get_mut(..range.len())?;
+                if first_row == 0 || taps > TAPS {
+                    let into = packed.as_flattened_mut().as_flattened_mut();
+                    p.pack(pixel, 4 * N, range.clone(), into)?;
+                }
+                for (i, tile) in sums.as_chunks_mut().0.iter_mut().enumerate() {
+                    let weights = |k: usize| p.weights(row(4 * i + k))?.get(range.clone());
+                    let weights = [weights(0)?, weights(1)?, weights(2)?, weights(3)?];
+                    multiply::<E, V, N>(tile, weights, packed, p.offset());
+                }
+            }
+            for (i, sums) in sums.iter().enumerate().take(rows - first_row) {
+                p.finish(first_row + i, pixel, sums.as_flattened())?;
+            }
+        }
+    }
+    Some(())
+}
+
+/// Four vectors: written out, because a loop over them would keep them in memory on the chip.
+type Row<V> = [V; 4];
+
+#[inline(always)]
+fn load<E, V: Vector<E, N>, const N: usize>([a, b, c, d]: &[[E; N]; 4]) -> Row<V> {
+    [V::load(a), V::load(b), V::load(c), V::load(d)]
+}
+
+#[inline(always)]
+fn store<E, V: Vector<E, N>, const N: usize>(row: Row<V>, [a, b, c, d]: &mut [[E; N]; 4]) {
+    let [p, q, r, s] = row;
+    p.store(a);
+    q.store(b);
+    r.store(c);
+    s.store(d);
+}
+
+#[inline(always)]
+pub(crate) fn mac<E: Copy, V: Vector<E, N>, const N: usize>(
+    [a, b, c, d]: Row<V>,
+    w: E,
+    [p, q, r, s]: Row<V>,
+) -> Row<V> {
+    [a.mac(w, p), b.mac(w, q), c.mac(w, r), d.mac(w, s)]
+}
+
+/// Adds the packed taps to a tile.
+#[inline(always)]
+fn multiply<E: Element, V: Vector<E, N>, const N: usize>(
+    [s0, s1, s2, s3]: &mut [[[E; N]; 4]; 4],
+    [w0, w1, w2, w3]: [&[E::Weight]; 4],
+    packed: &[[[E; N]; 4]],
+    offset: E::Offset,
+) {
+    let (mut r0, mut r1): (Row<V>, Row<V>) = (load(s0), load(s1));
+    let (mut r2, mut r3): (Row<V>, Row<V>) = (load(s2), load(s3));
+    for ((((x, &w0), &w1), &w2), &w3) in packed.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
+        let x = load(x);
+        r0 = mac(r0, E::weight(w0, offset), x);
+        r1 = mac(r1, E::weight(w1, offset), x);
+        r2 = mac(r2, E::weight(w2, offset), x);
+        r3 = mac(r3, E::weight(w3, offset), x);
+    }
+    store(r0, s0);
+    store(r1, s1);
+    store(r2, s2);
+    store(r3, s3);
+}
+
+/// Computes a product of few pixels, one after the other: 4 rows at a time.
+#[inline(always)]
+pub(crate) fn run_narrow<E: Element>(p: &mut dyn Product<E>) -> Option<()> {
+    let [rows, taps, pixels] = p.size();
+    let mut packed = [E::default(); TAPS];
+    let mut sums = [E::default(); ROWS];
+    for pixel in 0..pixels {
+        for first_row in (0..rows).step_by(ROWS) {
+            let sums = sums.get_mut(..ROWS.min(rows - first_row).next_multiple_of(4))?;
+            let row = |i: usize| (first_row + i).min(rows - 1);
+            for (i, sum) in sums.iter_mut().enumerate() {
+                p.start(row(i), pixel, core::slice::from_mut(sum))?;
+            }
+            for first_tap in (0..taps).step_by(TAPS) {
+                let range = first_tap..taps.min(first_tap + TAPS);
+                let packed = packed.get_mut(..range.len())?;
+                if first_row == 0 || taps > TAPS {
+                    p.pack(pixel, 1, range.clone(), packed)?;
+                }
+                for (i, [s0, s1, s2, s3]) in sums.as_chunks_mut().0.iter_mut().enumerate() {
+                    let weights = |k: usize| p.weights(row(4 * i + k))?.get(range.clone());
+                    let (w0, w1, w2, w3) = (weights(0)?, weights(1)?, weights(2)?, weights(3)?);
+                    for ((((&x, &w0), &w1), &w2), &w3) in
+                        packed.iter().zip(w0).zip(w1).zip(w2).zip(w3)
+                    {
+                        *s0 = Element::mac(*s0, E::weight(w0, p.offset()), x);
+                        *s1 = Element::mac(*s1, E::weight(w1, p.offset()), x);
+                        *s2 = Element::mac(*s2, E::weight(w2, p.offset()), x);
+                        *s3 = Element::mac(*s3, E::weight(w3, p.offset()), x);
+                    }
+                }
+            }
+            for (i, sum) in sums.iter().enumerate().take(rows - first_row) {
+                p.finish(first_row + i, pixel, core::slice::from_ref(sum))?;
+            }
+        }
+    }
+    Some(())
+}

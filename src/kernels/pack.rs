@@ -1,0 +1,159 @@
+//! Puts the taps of neighbouring pixels of an image side by side.
+
+use super::Layout;
+use super::convolution::Convolution;
+use super::window::Axis;
+use core::ops::Range;
+
+/// The geometry of one group of a convolution over one image.
+#[derive(Clone, Copy)]
+pub(crate) struct Patches {
+    layout: Layout,
+    vertical: Axis,
+    horizontal: Axis,
+    /// Input channels of the group.
+    channels: usize,
+    /// Distances between neighbours along `[C, H, W]` of the input.
+    steps: [usize; 3],
+    out_width: usize,
+    pixels: usize,
+}
+
+/// A place in the filter.
+#[derive(Clone, Copy)]
+struct Tap {
+    channel: usize,
+    ky: usize,
+    kx: usize,
+}
+
+/// Counts up to `limit`, then starts again; whether it did.
+fn wraps(counter: &mut usize, limit: usize) -> bool {
+    *counter += 1;
+    let wraps = *counter == limit;
+    if wraps {
+        *counter = 0;
+    }
+    wraps
+}
+
+impl Patches {
+    pub fn new(p: &Convolution) -> Option<Self> {
+        let [_, channels, height, width] = p.input;
+        let [_, _, out_height, out_width] = p.output()?;
+        Some(Self {
+            layout: p.layout,
+            vertical: p.window.axis(0, height)?,
+            horizontal: p.window.axis(1, width)?,
+            channels: channels.checked_div(p.groups)?,
+            steps: p.layout.steps(&p.input),
+            out_width,
+            pixels: out_height * out_width,
+        })
+    }
+
+    /// Output pixels of the image.
+    pub fn pixels(&self) -> usize {
+        self.pixels
+    }
+
+    fn tap(&self, index: usize) -> Option<Tap> {
+        let split = |index: usize, n: usize| Some((index.checked_div(n)?, index.checked_rem(n)?));
+        let (filter_h, filter_w) = (self.vertical.filter, self.horizontal.filter);
+        Some(match self.layout {
+            Layout::Nchw => {
+                let (rest, kx) = split(index, filter_w)?;
+                let (channel, ky) = split(rest, filter_h)?;
+                Tap { channel, ky, kx }
+            }
+            Layout::Nhwc => {
+                let (rest, channel) = split(index, self.channels)?;
+                let (ky, kx) = split(rest, filter_w)?;
+                Tap { channel, ky, kx }
+            }
+        })
+    }
+
+    fn advance(&self, Tap { channel, ky, kx }: &mut Tap) {
+        match self.layout {
+            Layout::Nchw => {
+                if wraps(kx, self.horizontal.filter) && wraps(ky, self.vertical.filter) {
+                    *channel += 1;
+                }
+            }
+            Layout::Nhwc => {
+                if wraps(channel, self.channels) && wraps(kx, self.horizontal.filter) {
+                    *ky += 1;
+                }
+            }
+        }
+    }
+
+    /// Copies the taps `taps` of `width` pixels from `pixel` on as `[tap][pixel]`, with 0 for
+    /// taps outside the image. `x` begins at the group's first channel.
+    pub fn pack<X: Copy, E: Copy + Default>(
+        &self,
+        x: &[X],
+        pixel: usize,
+        width: usize,
+        taps: Range<usize>,
+        into: &mut [E],
+        convert: impl Fn(X) -> E,
+    ) -> Option<()> {
+        let (mut lane, end) = (0, width.min(self.pixels.checked_sub(pixel)?));
+        while lane < end {
+            let oy = (pixel + lane).checked_div(self.out_width)?;
+            let ox = pixel + lane - oy * self.out_width;
+            let lanes = lane..end.min(lane + self.out_width - ox);
+            let (top, left) = (self.vertical.origin(oy), self.horizontal.origin(ox));
+            let mut tap = self.tap(taps.start)?;
+            for slots in into.chunks_exact_mut(width.max(1)).take(taps.len()) {
+                self.copy(x, tap, top, left, slots.get_mut(lanes.clone())?, &convert)?;
+                self.advance(&mut tap);
+            }
+            lane = lanes.end;
+        }
+        Some(())
+    }
+
+    /// Copies one tap of pixels of one line, the first of which has its window at (top, left).
+    #[inline]
+    fn copy<X: Copy, E: Copy + Default>(
+        &self,
+        x: &[X],
+        tap: Tap,
+        top: isize,
+        left: isize,
+        slots: &mut [E],
+        convert: &impl Fn(X) -> E,
+    ) -> Option<()> {
+        let (width, stride) = (self.horizontal.input, self.horizontal.stride);
+        let iy = top.wrapping_add((tap.ky * self.vertical.dilation) as isize);
+        let ix = left.wrapping_add((tap.kx * self.horizontal.dilation) as isize);
+        if iy as usize >= self.vertical.input {
+            slots.fill(E::default());
+            return Some(());
+        }
+        let mut inside = 0..slots.len();
+        if ix < 0 || ix as usize + (slots.len() - 1) * stride >= width {
+            let pixels = |distance: isize| (distance.max(0) as usize).div_ceil(stride.max(1));
+            inside = pixels(-ix)..pixels(width as isize - ix).min(slots.len());
+            slots.fill(E::default());
+            if inside.is_empty() {
+                return Some(());
+            }
+        }
+        let ix = (ix + (inside.start * stride) as isize) as usize;
+        let slots = slots.get_mut(inside)?;
+        let [step_c, step_y, step_x] = self.steps;
+        let x = x.get(tap.channel * step_c + iy as usize * step_y + ix * step_x..)?;
+        match stride * step_x {
+            1 => slots.iter_mut().zip(x).for_each(|(slot, &x)| *slot = convert(x)),
+            step => {
+                let x = x.iter().step_by(step.max(1));
+                slots.iter_mut().zip(x).for_each(|(slot, &x)| *slot = convert(x));
+            }
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,192 @@
+//! The PC's vectors for [`blocked`](super::blocked), chosen when the program runs.
+#![allow(unsafe_code)]
+
+use super::blocked::{self, Element, Product};
+
+/// Instructions that the kernels may use; one that exists here, the CPU has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Level(Instructions);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Instructions {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// All levels of this CPU, the fastest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [
+            #[cfg(target_arch = "x86_64")]
+            x86::has_avx512().then_some(Instructions::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            x86::has_avx2().then_some(Instructions::Avx2),
+            Some(Instructions::Portable),
+        ]
+        .into_iter()
+        .flatten()
+        .map(Self)
+    }
+
+    /// The fastest level of this CPU.
+    pub fn best() -> Self {
+        Self::all().next().unwrap_or(Self(Instructions::Portable))
+    }
+
+    /// Calls `f`, compiled with this level's instructions as far as it can be inlined.
+    #[inline]
+    pub fn call<R>(self, f: impl FnOnce() -> R) -> R {
+        match self.0 {
+            Instructions::Portable => f(),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Level` of AVX2 exists only where the CPU has AVX2 and FMA.
+            Instructions::Avx2 => unsafe { x86::call_avx2(f) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Level` of AVX-512 exists only where the CPU has AVX-512 F.
+            Instructions::Avx512 => unsafe { x86::call_avx512(f) },
+        }
+    }
+}
+
+/// Elements that have vectors.
+pub(crate) trait Lanes: Element {
+    /// [`blocked::run`] with the vectors of a level.
+    fn run(level: Level, p: &mut dyn Product<Self>) -> Option<()>;
+}
+
+macro_rules! lanes {
+    ($element:ty, $avx2:ident, $avx512:ident) => {
+        impl Lanes for $element {
+            fn run(level: Level, p: &mut dyn Product<Self>) -> Option<()> {
+                match level.0 {
+                    Instructions::Portable => blocked::run::<$element, $element, 1>(p),
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: a `Level` of AVX2 exists only where the CPU has it.
+                    Instructions::Avx2 => unsafe { x86::run_avx2::<$element, x86::$avx2>(p) },
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: a `Level` of AVX-512 exists only where the CPU has it.
+                    Instructions::Avx512 => unsafe { x86::run_avx512::<$element, x86::$avx512>(p) },
+                }
+            }
+        }
+    };
+}
+
+lanes!(f32, F32x8, F32x16);
+lanes!(i32, I32x8, I32x16);
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::super::blocked::{Element, Product, Vector, run};
+    use core::arch::x86_64::*;
+
+    pub fn has_avx2() -> bool {
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    }
+
+    pub fn has_avx512() -> bool {
+        has_avx2() && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl")
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub fn call_avx2<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
+
+    #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+    pub fn call_avx512<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub fn run_avx2<E: Element, V: Vector<E, 8>>(p: &mut dyn Product<E>) -> Option<()> {
+        run::<E, V, 8>(p)
+    }
+
+    #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+    pub fn run_avx512<E: Element, V: Vector<E, 16>>(p: &mut dyn Product<E>) -> Option<()> {
+        run::<E, V, 16>(p)
+    }
+
+    macro_rules! vector {
+        ($name:ident, $element:ty, $lanes:literal, $register:ty, $cast:ty,
+         $load:ident, $store:ident, $splat:ident, |$sum:ident, $w:ident, $x:ident| $mac:expr) => {
+            #[derive(Clone, Copy)]
+            pub struct $name($register);
+
+            // SAFETY of all three: they are used only inside `Level::call` of a level whose
+            // instructions the CPU has; the arrays are as long as the unaligned accesses.
+            impl Vector<$element, $lanes> for $name {
+                #[inline(always)]
+                fn load(from: &[$element; $lanes]) -> Self {
+                    // SAFETY: as above.
+                    Self(unsafe { $load(from.as_ptr().cast::<$cast>()) })
+                }
+
+                #[inline(always)]
+                fn store(self, to: &mut [$element; $lanes]) {
+                    // SAFETY: as above.
+                    unsafe { $store(to.as_mut_ptr().cast::<$cast>(), self.0) }
+                }
+
+                #[inline(always)]
+                fn mac(self, w: $element, Self($x): Self) -> Self {
+                    let $sum = self.0;
+                    // SAFETY: as above.
+                    Self(unsafe {
+                        let $w = $splat(w);
+                        $mac
+                    })
+                }
+            }
+        };
+    }
+
+    vector!(
+        F32x8,
+        f32,
+        8,
+        __m256,
+        f32,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_set1_ps,
+        |sum, w, x| _mm256_fmadd_ps(w, x, sum)
+    );
+    vector!(
+        F32x16,
+        f32,
+        16,
+        __m512,
+        f32,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_set1_ps,
+        |sum, w, x| _mm512_fmadd_ps(w, x, sum)
+    );
+    vector!(
+        I32x8,
+        i32,
+        8,
+        __m256i,
+        __m256i,
+        _mm256_loadu_si256,
+        _mm256_storeu_si256,
+        _mm256_set1_epi32,
+        |sum, w, x| _mm256_add_epi32(sum, _mm256_mullo_epi32(w, x))
+    );
+    vector!(
+        I32x16,
+        i32,
+        16,
+        __m512i,
+        __m512i,
+        _mm512_loadu_si512,
+        _mm512_storeu_si512,
+        _mm512_set1_epi32,
+        |sum, w, x| _mm512_add_epi32(sum, _mm512_mullo_epi32(w, x))
+    );
+}
