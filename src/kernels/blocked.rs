@@ -9,6 +9,8 @@
 
 use core::ops::Range;
 
+use super::simd::Job;
+
 /// Taps that are packed at a time.
 const TAPS: usize = 128;
 /// Rows whose sums wait for the next taps.
@@ -20,6 +22,8 @@ pub(crate) trait Element: Copy + Default {
     type Weight: Copy;
     /// What turns a stored weight into an element.
     type Offset: Copy;
+    /// Whether the chip's registers hold 16 of these and what feeds them.
+    const SIXTEEN: bool;
     /// The weight as an element.
     fn weight(stored: Self::Weight, offset: Self::Offset) -> Self;
     /// `self + w * x`
@@ -29,6 +33,7 @@ pub(crate) trait Element: Copy + Default {
 impl Element for f32 {
     type Weight = f32;
     type Offset = ();
+    const SIXTEEN: bool = true;
 
     #[inline(always)]
     fn weight(stored: f32, (): ()) -> f32 {
@@ -44,6 +49,7 @@ impl Element for f32 {
 impl Element for i32 {
     type Weight = u8;
     type Offset = i32;
+    const SIXTEEN: bool = false;
 
     #[inline(always)]
     fn weight(stored: u8, offset: i32) -> i32 {
@@ -58,6 +64,8 @@ impl Element for i32 {
 
 /// `N` elements that one instruction computes; the elements themselves are vectors of one.
 pub(crate) trait Vector<E, const N: usize>: Copy {
+    /// Whether registers hold 16 vectors and what feeds them; else 8 are worked on at a time.
+    const SIXTEEN: bool;
     /// From memory.
     fn load(from: &[E; N]) -> Self;
     /// To memory.
@@ -67,6 +75,8 @@ pub(crate) trait Vector<E, const N: usize>: Copy {
 }
 
 impl<E: Element> Vector<E, 1> for E {
+    const SIXTEEN: bool = <E as Element>::SIXTEEN;
+
     #[inline(always)]
     fn load(&[from]: &[E; 1]) -> E {
         from
@@ -170,6 +180,11 @@ fn multiply<E: Element, V: Vector<E, N>, const N: usize>(
     packed: &[[[E; N]; 4]],
     offset: E::Offset,
 ) {
+    if !V::SIXTEEN {
+        multiply_two::<E, V, N>([s0, s1], [w0, w1], packed, offset);
+        multiply_two::<E, V, N>([s2, s3], [w2, w3], packed, offset);
+        return;
+    }
     let (mut r0, mut r1): (Row<V>, Row<V>) = (load(s0), load(s1));
     let (mut r2, mut r3): (Row<V>, Row<V>) = (load(s2), load(s3));
     for ((((x, &w0), &w1), &w2), &w3) in packed.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
@@ -185,42 +200,65 @@ fn multiply<E: Element, V: Vector<E, N>, const N: usize>(
     store(r3, s3);
 }
 
-/// Computes a product of few pixels, one after the other: 4 rows at a time.
+/// [`multiply`] for two rows of a tile.
 #[inline(always)]
-pub(crate) fn run_narrow<E: Element>(p: &mut dyn Product<E>) -> Option<()> {
-    let [rows, taps, pixels] = p.size();
-    let mut packed = [E::default(); TAPS];
-    let mut sums = [E::default(); ROWS];
-    for pixel in 0..pixels {
-        for first_row in (0..rows).step_by(ROWS) {
-            let sums = sums.get_mut(..ROWS.min(rows - first_row).next_multiple_of(4))?;
-            let row = |i: usize| (first_row + i).min(rows - 1);
-            for (i, sum) in sums.iter_mut().enumerate() {
-                p.start(row(i), pixel, core::slice::from_mut(sum))?;
-            }
-            for first_tap in (0..taps).step_by(TAPS) {
-                let range = first_tap..taps.min(first_tap + TAPS);
-                let packed = packed.get_mut(..range.len())?;
-                if first_row == 0 || taps > TAPS {
-                    p.pack(pixel, 1, range.clone(), packed)?;
+fn multiply_two<E: Element, V: Vector<E, N>, const N: usize>(
+    [s0, s1]: [&mut [[E; N]; 4]; 2],
+    [w0, w1]: [&[E::Weight]; 2],
+    packed: &[[[E; N]; 4]],
+    offset: E::Offset,
+) {
+    let (mut r0, mut r1): (Row<V>, Row<V>) = (load(s0), load(s1));
+    for ((x, &w0), &w1) in packed.iter().zip(w0).zip(w1) {
+        let x = load(x);
+        r0 = mac(r0, E::weight(w0, offset), x);
+        r1 = mac(r1, E::weight(w1, offset), x);
+    }
+    store(r0, s0);
+    store(r1, s1);
+}
+
+/// A product of few pixels, computed one after the other: 4 rows at a time.
+pub(crate) struct Narrow<'t, E>(pub &'t mut dyn Product<E>);
+
+impl<E: Element> Job for Narrow<'_, E> {
+    #[inline(always)]
+    fn run(self) -> Option<()> {
+        let Self(p) = self;
+        let [rows, taps, pixels] = p.size();
+        let mut packed = [E::default(); TAPS];
+        let mut sums = [E::default(); ROWS];
+        for pixel in 0..pixels {
+            for first_row in (0..rows).step_by(ROWS) {
+                let sums = sums.get_mut(..ROWS.min(rows - first_row).next_multiple_of(4))?;
+                let row = |i: usize| (first_row + i).min(rows - 1);
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    p.start(row(i), pixel, core::slice::from_mut(sum))?;
                 }
-                for (i, [s0, s1, s2, s3]) in sums.as_chunks_mut().0.iter_mut().enumerate() {
-                    let weights = |k: usize| p.weights(row(4 * i + k))?.get(range.clone());
-                    let (w0, w1, w2, w3) = (weights(0)?, weights(1)?, weights(2)?, weights(3)?);
-                    for ((((&x, &w0), &w1), &w2), &w3) in
-                        packed.iter().zip(w0).zip(w1).zip(w2).zip(w3)
-                    {
-                        *s0 = Element::mac(*s0, E::weight(w0, p.offset()), x);
-                        *s1 = Element::mac(*s1, E::weight(w1, p.offset()), x);
-                        *s2 = Element::mac(*s2, E::weight(w2, p.offset()), x);
-                        *s3 = Element::mac(*s3, E::weight(w3, p.offset()), x);
+                for first_tap in (0..taps).step_by(TAPS) {
+                    let range = first_tap..taps.min(first_tap + TAPS);
+                    let packed = packed.get_mut(..range.len())?;
+                    if first_row == 0 || taps > TAPS {
+                        p.pack(pixel, 1, range.clone(), packed)?;
+                    }
+                    for (i, [s0, s1, s2, s3]) in sums.as_chunks_mut().0.iter_mut().enumerate() {
+                        let weights = |k: usize| p.weights(row(4 * i + k))?.get(range.clone());
+                        let (w0, w1, w2, w3) = (weights(0)?, weights(1)?, weights(2)?, weights(3)?);
+                        for ((((&x, &w0), &w1), &w2), &w3) in
+                            packed.iter().zip(w0).zip(w1).zip(w2).zip(w3)
+                        {
+                            *s0 = Element::mac(*s0, E::weight(w0, p.offset()), x);
+                            *s1 = Element::mac(*s1, E::weight(w1, p.offset()), x);
+                            *s2 = Element::mac(*s2, E::weight(w2, p.offset()), x);
+                            *s3 = Element::mac(*s3, E::weight(w3, p.offset()), x);
+                        }
                     }
                 }
-            }
-            for (i, sum) in sums.iter().enumerate().take(rows - first_row) {
-                p.finish(first_row + i, pixel, core::slice::from_ref(sum))?;
+                for (i, sum) in sums.iter().enumerate().take(rows - first_row) {
+                    p.finish(first_row + i, pixel, core::slice::from_ref(sum))?;
+                }
             }
         }
+        Some(())
     }
-    Some(())
 }

@@ -3,8 +3,8 @@
 use core::ops::Range;
 
 use super::Layout;
-use super::blocked::{Element, Product, run_narrow};
-use super::depthwise::{Cell, depthwise};
+use super::blocked::{Element, Narrow, Product};
+use super::depthwise::{Cell, Depthwise};
 use super::pack::Patches;
 use super::simd::{Lanes, Level};
 use super::window::Window;
@@ -165,7 +165,7 @@ pub(crate) fn convolve_fast<X: Cell<E>, E: Lanes, Y>(
     let y = y.chunks_exact_mut((pixels * p.out_channels).max(1));
     for (x, y) in x.zip(y).take(batches) {
         if p.layout == Layout::Nchw && group_in == 1 && group_out < 4 {
-            level.call(|| depthwise(p, (x, weights, bias), &mut *y, arithmetic))?;
+            level.run(Depthwise { sizes: p, x, weights, bias, y, arithmetic })?;
             continue;
         }
         for group in 0..p.groups {
@@ -185,7 +185,7 @@ pub(crate) fn convolve_fast<X: Cell<E>, E: Lanes, Y>(
                 arithmetic,
             };
             if pixels < 4 {
-                level.call(|| run_narrow(&mut product))?;
+                level.run(Narrow(&mut product))?;
             } else {
                 E::run(level, &mut product)?;
             }

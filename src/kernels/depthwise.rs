@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use super::blocked::{Element, mac};
 use super::convolution::{Arithmetic, Convolution};
+use super::simd::Job;
 use super::window::Axis;
 
 /// An input as stored.
@@ -53,53 +54,60 @@ impl Cell<i32> for u8 {
     }
 }
 
-/// Computes all planes of one image; `p` has one input channel per group and planar layout.
-#[inline(always)]
-pub(crate) fn depthwise<X: Cell<E>, E: Element, Y>(
-    p: &Convolution,
-    (x, weights, bias): (&[X], &[E::Weight], &[E]),
-    y: &mut [Y],
-    arithmetic: Arithmetic<E, impl Fn(E) -> Y + Copy>,
-) -> Option<()> {
-    let [_, _, height, width] = p.input;
-    let [_, out_channels, out_height, out_width] = p.output()?;
-    let (vertical, horizontal) = (p.window.axis(0, height)?, p.window.axis(1, width)?);
-    let multiplier = out_channels.checked_div(p.groups)?;
-    let inside = whole_windows(&horizontal, out_width);
+/// All planes of one image; `sizes` has one input channel per group and planar layout.
+pub(crate) struct Depthwise<'t, X, E: Element, Y, F> {
+    pub sizes: &'t Convolution,
+    pub x: &'t [X],
+    pub weights: &'t [E::Weight],
+    pub bias: &'t [E],
+    pub y: &'t mut [Y],
+    pub arithmetic: Arithmetic<E, F>,
+}
 
-    let planes = y.chunks_exact_mut((out_height * out_width).max(1));
-    let weights = weights.chunks_exact(p.taps()?.max(1));
-    for (index, ((y, weights), &bias)) in planes.zip(weights).zip(bias).enumerate() {
-        let x = x.get(index.checked_div(multiplier)? * height * width..)?;
-        let plane = Plane::<X, E> {
-            x: x.get(..height * width)?,
-            weights,
-            bias,
-            vertical,
-            horizontal,
-            input_offset: arithmetic.input_offset,
-            filter_offset: arithmetic.filter_offset,
-        };
-        for (oy, y) in y.chunks_exact_mut(out_width.max(1)).enumerate() {
-            let top = vertical.origin(oy);
-            let mut ox = 0;
-            while ox < out_width {
-                if inside.contains(&ox) && inside.len() >= 8 {
-                    // The last eight may begin among those already done.
-                    ox = ox.min(inside.end - 8);
-                    let sums = plane.eight(top, horizontal.origin(ox) as usize)?;
-                    let y = y.get_mut(ox..ox + 8)?;
-                    y.iter_mut().zip(sums).for_each(|(y, sum)| *y = (arithmetic.finish)(sum));
-                    ox += 8;
-                } else {
-                    let sum = plane.one(top, horizontal.origin(ox))?;
-                    *y.get_mut(ox)? = (arithmetic.finish)(sum);
-                    ox += 1;
+impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Job for Depthwise<'_, X, E, Y, F> {
+    #[inline(always)]
+    fn run(self) -> Option<()> {
+        let Self { sizes: p, x, weights, bias, y, arithmetic } = self;
+        let [_, _, height, width] = p.input;
+        let [_, out_channels, out_height, out_width] = p.output()?;
+        let (vertical, horizontal) = (p.window.axis(0, height)?, p.window.axis(1, width)?);
+        let multiplier = out_channels.checked_div(p.groups)?;
+        let inside = whole_windows(&horizontal, out_width);
+
+        let planes = y.chunks_exact_mut((out_height * out_width).max(1));
+        let weights = weights.chunks_exact(p.taps()?.max(1));
+        for (index, ((y, weights), &bias)) in planes.zip(weights).zip(bias).enumerate() {
+            let x = x.get(index.checked_div(multiplier)? * height * width..)?;
+            let plane = Plane::<X, E> {
+                x: x.get(..height * width)?,
+                weights,
+                bias,
+                vertical,
+                horizontal,
+                input_offset: arithmetic.input_offset,
+                filter_offset: arithmetic.filter_offset,
+            };
+            for (oy, y) in y.chunks_exact_mut(out_width.max(1)).enumerate() {
+                let top = vertical.origin(oy);
+                let mut ox = 0;
+                while ox < out_width {
+                    if inside.contains(&ox) && inside.len() >= 8 {
+                        // The last eight may begin among those already done.
+                        ox = ox.min(inside.end - 8);
+                        let sums = plane.eight(top, horizontal.origin(ox) as usize)?;
+                        let y = y.get_mut(ox..ox + 8)?;
+                        y.iter_mut().zip(sums).for_each(|(y, sum)| *y = (arithmetic.finish)(sum));
+                        ox += 8;
+                    } else {
+                        let sum = plane.one(top, horizontal.origin(ox))?;
+                        *y.get_mut(ox)? = (arithmetic.finish)(sum);
+                        ox += 1;
+                    }
                 }
             }
         }
+        Some(())
     }
-    Some(())
 }
 
 /// The outputs of a line whose windows lie wholly inside its columns.
@@ -139,6 +147,7 @@ impl<X: Cell<E>, E: Element> Plane<'_, X, E> {
     }
 
     /// The output whose window begins at (top, left).
+    #[inline(always)]
     fn one(&self, top: isize, left: isize) -> Option<E> {
         let columns = self.horizontal.taps(left);
         let mut sum = X::start(
@@ -164,55 +173,83 @@ impl<X: Cell<E>, E: Element> Plane<'_, X, E> {
     /// Eight outputs, the first of which has its window at (top, left); all columns are inside.
     #[inline(always)]
     fn eight(&self, top: isize, left: usize) -> Option<[E; 8]> {
-        let start = X::start(
-            self.bias,
-            self.input_offset,
-            self.lines(top).flat_map(|(weights, _)| weights.iter().map(|w| self.weight(w))),
+        let mut sums = Eight::<E>(
+            [X::start(
+                self.bias,
+                self.input_offset,
+                self.lines(top).flat_map(|(weights, _)| weights.iter().map(|w| self.weight(w))),
+            ); 8],
         );
-        let mut sums = Eight { low: [start; 4], high: [start; 4] };
-        let (stride, dilation) = (self.horizontal.stride, self.horizontal.dilation);
+        match (self.horizontal.stride, self.horizontal.dilation) {
+            (1, 1) => self.threes(top, left, &mut sums, Eight::three, Eight::single)?,
+            (2, 1) => self.threes(top, left, &mut sums, Eight::three_apart, Eight::single_apart)?,
+            (stride, dilation) => {
+                for (weights, x) in self.lines(top) {
+                    for (kx, w) in weights.iter().enumerate() {
+                        let x = x.get(left + kx * dilation..)?.iter().step_by(stride.max(1));
+                        let w = self.weight(w);
+                        let sums = sums.0.iter_mut().zip(x);
+                        sums.for_each(|(sum, x)| *sum = Element::mac(*sum, w, x.widen()));
+                    }
+                }
+            }
+        }
+        Some(sums.0)
+    }
+
+    /// Adds all taps, three at a time and then one by one.
+    #[inline(always)]
+    fn threes<const THREE: usize, const SINGLE: usize>(
+        &self,
+        top: isize,
+        left: usize,
+        sums: &mut Eight<E>,
+        three: impl Fn(&mut Eight<E>, [E; 3], &[X; THREE]),
+        single: impl Fn(&mut Eight<E>, E, &[X; SINGLE]),
+    ) -> Option<()> {
+        let mut all = Eight(sums.0);
         for (weights, x) in self.lines(top) {
             let mut x = x.get(left..)?;
-            let (threes, singles) = match (stride, dilation) {
-                (1 | 2, 1) => weights.as_chunks::<3>(),
-                _ => (&[][..], weights),
-            };
-            for three in threes {
-                let w = three.each_ref().map(|w| self.weight(w));
-                if stride == 1 {
-                    sums.three(w, x.first_chunk()?);
-                } else {
-                    sums.three_apart(w, x.first_chunk()?);
-                }
+            let (threes, singles) = weights.as_chunks::<3>();
+            for [a, b, c] in threes {
+                let w = [self.weight(a), self.weight(b), self.weight(c)];
+                three(&mut all, w, x.first_chunk()?);
                 x = x.get(3..)?;
             }
             for w in singles {
-                sums.single(self.weight(w), x, stride)?;
-                x = x.get(dilation..).unwrap_or(&[]);
+                single(&mut all, self.weight(w), x.first_chunk()?);
+                x = x.get(1..)?;
             }
         }
-        let ([a, b, c, d], [e, f, g, h]) = (sums.low, sums.high);
-        Some([a, b, c, d, e, f, g, h])
+        *sums = all;
+        Some(())
     }
 }
 
-/// Sums of eight neighbouring outputs; written out, so that they stay in registers.
-struct Eight<E> {
-    low: [E; 4],
-    high: [E; 4],
+/// An array of cells as elements, without the loop that `map` is on the chip.
+macro_rules! widen {
+    ($cells:ident: $($cell:ident)*) => {{
+        let [$($cell),*] = *$cells;
+        [$($cell.widen()),*]
+    }};
 }
+
+/// Sums of eight neighbouring outputs; written out, so that they stay in registers.
+struct Eight<E>([E; 8]);
 
 impl<E: Element> Eight<E> {
     #[inline(always)]
     fn add(&mut self, w: E, [a, b, c, d, e, f, g, h]: [E; 8]) {
-        self.low = mac(self.low, w, [a, b, c, d]);
-        self.high = mac(self.high, w, [e, f, g, h]);
+        let [p, q, r, s, t, u, v, x] = self.0;
+        let ([p, q, r, s], [t, u, v, x]) =
+            (mac([p, q, r, s], w, [a, b, c, d]), mac([t, u, v, x], w, [e, f, g, h]));
+        self.0 = [p, q, r, s, t, u, v, x];
     }
 
     /// Three taps, stride 1.
     #[inline(always)]
     fn three<X: Cell<E>>(&mut self, [u, v, w]: [E; 3], x: &[X; 10]) {
-        let [a, b, c, d, e, f, g, h, i, j] = x.each_ref().map(|x| x.widen());
+        let [a, b, c, d, e, f, g, h, i, j] = widen!(x: a b c d e f g h i j);
         self.add(u, [a, b, c, d, e, f, g, h]);
         self.add(v, [b, c, d, e, f, g, h, i]);
         self.add(w, [c, d, e, f, g, h, i, j]);
@@ -221,22 +258,24 @@ impl<E: Element> Eight<E> {
     /// Three taps, stride 2.
     #[inline(always)]
     fn three_apart<X: Cell<E>>(&mut self, [u, v, w]: [E; 3], x: &[X; 17]) {
-        let [a, i, b, j, c, k, d, l, e, m, f, n, g, o, h, p, q] = x.each_ref().map(|x| x.widen());
+        let [a, i, b, j, c, k, d, l, e, m, f, n, g, o, h, p, q] =
+            widen!(x: a i b j c k d l e m f n g o h p q);
         self.add(u, [a, b, c, d, e, f, g, h]);
         self.add(v, [i, j, k, l, m, n, o, p]);
         self.add(w, [b, c, d, e, f, g, h, q]);
     }
 
-    /// One tap, any stride.
+    /// One tap, stride 1.
     #[inline(always)]
-    fn single<X: Cell<E>>(&mut self, w: E, x: &[X], stride: usize) -> Option<()> {
-        let at = |i: usize| Some(x.get(i * stride)?.widen());
-        let x = if let (1, Some(x)) = (stride, x.first_chunk::<8>()) {
-            x.each_ref().map(|x| x.widen())
-        } else {
-            [at(0)?, at(1)?, at(2)?, at(3)?, at(4)?, at(5)?, at(6)?, at(7)?]
-        };
-        self.add(w, x);
-        Some(())
+    fn single<X: Cell<E>>(&mut self, w: E, x: &[X; 8]) {
+        self.add(w, widen!(x: a b c d e f g h));
+    }
+
+    /// One tap, stride 2.
+    #[inline(always)]
+    fn single_apart<X: Cell<E>>(&mut self, w: E, x: &[X; 15]) {
+        let [a, _, b, _, c, _, d, _, e, _, f, _, g, _, h] =
+            widen!(x: a i b j c k d l e m f n g o h);
+        self.add(w, [a, b, c, d, e, f, g, h]);
     }
 }

@@ -3,11 +3,11 @@
 use core::ops::Range;
 
 use super::Clamp;
-use super::blocked::{Element, Product, mac, run_narrow};
+use super::blocked::{Element, Narrow, Product, mac};
 use super::convolution::Arithmetic;
 use super::depthwise::Cell;
 use super::quantize::Rescale;
-use super::simd::{Lanes, Level};
+use super::simd::{Job, Lanes, Level};
 use crate::math::fma;
 
 /// Sizes of a product: `[rows][inner]` times `[inner][columns]`.
@@ -167,50 +167,72 @@ fn multiply_fast<X: Cell<E>, E: Lanes<Weight = X>, Y>(
     if p.rows < 4 {
         let rows = a.chunks_exact(p.inner.max(1)).zip(y.chunks_exact_mut(p.columns.max(1)));
         for (a, y) in rows {
-            level.call(|| row((a, b, bias), y, arithmetic))?;
+            level.run(Vector { a, b, bias, y, arithmetic })?;
         }
         return Some(());
     }
     E::run(level, &mut Matrices { sizes: *p, a, b, bias, y, arithmetic })
 }
 
-/// One row of a product: 16 columns at a time, and the rest one by one.
-#[inline(always)]
-fn row<X: Cell<E>, E: Element<Weight = X>, Y>(
-    (a, b, bias): (&[X], &[X], &[E]),
-    y: &mut [Y],
-    arithmetic: Arithmetic<E, impl Fn(E) -> Y>,
-) -> Option<()> {
-    let columns = y.len().max(1);
-    let weight = |a: &X| E::weight(*a, arithmetic.filter_offset);
-    let offset = arithmetic.input_offset;
-    let (blocks, rest) = y.as_chunks_mut::<16>();
-    let (starts, rest_starts) = bias.as_chunks::<16>();
-    for (block, (y, start)) in blocks.iter_mut().zip(starts).enumerate() {
-        let [mut s0, mut s1, mut s2, mut s3] = quarters(start);
-        for (a, b) in a.iter().zip(b.get(16 * block..)?.chunks(columns)) {
-            let [b0, b1, b2, b3] = quarters(&b.first_chunk()?.each_ref().map(|b| b.plus(offset)));
-            let w = weight(a);
-            s0 = mac(s0, w, b0);
-            s1 = mac(s1, w, b1);
-            s2 = mac(s2, w, b2);
-            s3 = mac(s3, w, b3);
-        }
-        let sums = [s0, s1, s2, s3];
-        y.iter_mut().zip(sums.as_flattened()).for_each(|(y, &s)| *y = (arithmetic.finish)(s));
-    }
-    for (column, (y, &start)) in (16 * blocks.len()..).zip(rest.iter_mut().zip(rest_starts)) {
-        let b = b.get(column..)?.iter().step_by(columns);
-        let add = |sum, (a, b): (&X, &X)| Element::mac(sum, weight(a), b.plus(offset));
-        *y = (arithmetic.finish)(a.iter().zip(b).fold(start, add));
-    }
-    Some(())
+/// One row of `a` times `b`: 16 columns at a time, and the rest one by one.
+struct Vector<'t, X, E, Y, F>
+where
+    E: Element,
+{
+    a: &'t [X],
+    b: &'t [X],
+    bias: &'t [E],
+    y: &'t mut [Y],
+    arithmetic: Arithmetic<E, F>,
 }
 
-/// Sixteen as four times four.
+impl<X, E, Y, F> Job for Vector<'_, X, E, Y, F>
+where
+    X: Cell<E>,
+    E: Element<Weight = X>,
+    F: Fn(E) -> Y,
+{
+    #[inline(always)]
+    fn run(self) -> Option<()> {
+        let Self { a, b, bias, y, arithmetic } = self;
+        let columns = y.len().max(1);
+        let weight = |a: &X| E::weight(*a, arithmetic.filter_offset);
+        let offset = arithmetic.input_offset;
+        let (blocks, rest) = y.as_chunks_mut::<16>();
+        let (starts, rest_starts) = bias.as_chunks::<16>();
+        for (block, (y, start)) in blocks.iter_mut().zip(starts).enumerate() {
+            let [mut s0, mut s1, mut s2, mut s3] = quarters(start, |start| start);
+            for (a, b) in a.iter().zip(b.chunks_exact(columns)) {
+                let b = b.get(16 * block..)?.first_chunk()?;
+                let [b0, b1, b2, b3] = quarters(b, |b: X| b.plus(offset));
+                let w = weight(a);
+                s0 = mac(s0, w, b0);
+                s1 = mac(s1, w, b1);
+                s2 = mac(s2, w, b2);
+                s3 = mac(s3, w, b3);
+            }
+            let sums = [s0, s1, s2, s3];
+            y.iter_mut().zip(sums.as_flattened()).for_each(|(y, &s)| *y = (arithmetic.finish)(s));
+        }
+        for (column, (y, &start)) in (16 * blocks.len()..).zip(rest.iter_mut().zip(rest_starts)) {
+            let b = b.get(column..)?.iter().step_by(columns);
+            let add = |sum, (a, b): (&X, &X)| Element::mac(sum, weight(a), b.plus(offset));
+            *y = (arithmetic.finish)(a.iter().zip(b).fold(start, add));
+        }
+        Some(())
+    }
+}
+
+/// Sixteen as four times four: written out, because a loop would keep them in memory on the chip.
 #[inline(always)]
-fn quarters<E: Copy>(&[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: &[E; 16]) -> [[E; 4]; 4] {
-    [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]]
+fn quarters<X: Copy, E>(from: &[X; 16], to: impl Fn(X) -> E) -> [[E; 4]; 4] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *from;
+    [
+        [to(a), to(b), to(c), to(d)],
+        [to(e), to(f), to(g), to(h)],
+        [to(i), to(j), to(k), to(l)],
+        [to(m), to(n), to(o), to(p)],
+    ]
 }
 
 /// Two matrices, as a product whose pixels are the columns.
@@ -277,7 +299,7 @@ pub fn fully_connected(
     (x.len().checked_mul(y.len())? == weights.len() && bias.len() == y.len()).then_some(())?;
     (!x.is_empty()).then_some(())?;
     let mut product = Layer { clamp, x, weights, bias, y };
-    Level::best().call(|| run_narrow(&mut product))
+    Level::best().run(Narrow(&mut product))
 }
 
 /// A fully connected layer as a product of one pixel.

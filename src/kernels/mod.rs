@@ -25,6 +25,11 @@
 //! | concat (0x01; v3 16, 17), memory copy (0x09) | [`copy`] |
 //! | remove padding (v3 10242) | [`copy`] |
 //! | add padding (v3 10241), upload (v3 10243; 0x2001), KPU conv2d | [`kpu`](crate::kpu) |
+//!
+//! Where speed matters, a plain function in the words of the definition stands beside a fast one,
+//! and tests compare their bits. `blocked` holds the loop in registers that all products share,
+//! `pack` feeds it from images, `depthwise` is for single planes, and `simd` has the vectors of
+//! the PC. On the chip the same code runs with vectors of one element.
 
 pub mod binary;
 mod blocked;

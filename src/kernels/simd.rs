@@ -36,19 +36,24 @@ impl Level {
         Self::all().next().unwrap_or(Self(Instructions::Portable))
     }
 
-    /// Calls `f`, compiled with this level's instructions as far as it can be inlined.
-    #[inline]
-    pub fn call<R>(self, f: impl FnOnce() -> R) -> R {
+    /// Runs `job`, compiled with this level's instructions.
+    pub fn run(self, job: impl Job) -> Option<()> {
         match self.0 {
-            Instructions::Portable => f(),
+            Instructions::Portable => job.run(),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` of AVX2 exists only where the CPU has AVX2 and FMA.
-            Instructions::Avx2 => unsafe { x86::call_avx2(f) },
+            // SAFETY: a `Level` of AVX2 exists only where the CPU has it.
+            Instructions::Avx2 => unsafe { x86::job_avx2(job) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` of AVX-512 exists only where the CPU has AVX-512 F.
-            Instructions::Avx512 => unsafe { x86::call_avx512(f) },
+            // SAFETY: a `Level` of AVX-512 exists only where the CPU has it.
+            Instructions::Avx512 => unsafe { x86::job_avx512(job) },
         }
     }
+}
+
+/// Plain code that is worth compiling for each level.
+pub(crate) trait Job {
+    /// Does it; `#[inline(always)]`, and so is what it calls, to be compiled for the level.
+    fn run(self) -> Option<()>;
 }
 
 /// Elements that have vectors.
@@ -81,6 +86,7 @@ lanes!(i32, I32x8, I32x16);
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::super::blocked::{Element, Product, Vector, run};
+    use super::Job;
     use core::arch::x86_64::*;
 
     pub fn has_avx2() -> bool {
@@ -92,13 +98,13 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub fn call_avx2<R>(f: impl FnOnce() -> R) -> R {
-        f()
+    pub fn job_avx2(job: impl Job) -> Option<()> {
+        job.run()
     }
 
     #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-    pub fn call_avx512<R>(f: impl FnOnce() -> R) -> R {
-        f()
+    pub fn job_avx512(job: impl Job) -> Option<()> {
+        job.run()
     }
 
     #[target_feature(enable = "avx2,fma")]
@@ -117,9 +123,11 @@ mod x86 {
             #[derive(Clone, Copy)]
             pub struct $name($register);
 
-            // SAFETY of all three: they are used only inside `Level::call` of a level whose
+            // SAFETY of all three: they are used only in the code of a level whose
             // instructions the CPU has; the arrays are as long as the unaligned accesses.
             impl Vector<$element, $lanes> for $name {
+                const SIXTEEN: bool = $lanes == 16;
+
                 #[inline(always)]
                 fn load(from: &[$element; $lanes]) -> Self {
                     // SAFETY: as above.
