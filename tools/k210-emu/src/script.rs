@@ -80,7 +80,8 @@ impl Console for Script {
             State::EnteringRaw => {
                 if self.saw(RAW_PROMPT, byte) {
                     self.to_type.extend(std::mem::take(&mut self.script));
-                    self.to_type.push_back(END);
+                    // Behind nothing at all, the end would mean a restart.
+                    self.to_type.extend([b'\n', END]);
                     self.state = State::Sending;
                 }
             }
@@ -159,7 +160,7 @@ mod tests {
         say(&mut script, b"> ");
         assert_eq!(typed(&mut script), [ENTER_RAW]);
         say(&mut script, b"\r\nraw REPL; CTRL-B to exit\r\n>");
-        assert_eq!(typed(&mut script), b"x()\n\x04");
+        assert_eq!(typed(&mut script), b"x()\n\n\x04");
         say(&mut script, answer);
         let text = String::from_utf8(output.0.borrow().clone()).unwrap();
         (text, script.end())
