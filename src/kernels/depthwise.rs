@@ -10,6 +10,11 @@ use super::convolution::{Arithmetic, Convolution};
 use super::simd::Job;
 use super::window::Axis;
 
+/// Whether [`WIDE`] outputs are computed together where a line has as many: not on the chip.
+const VECTORS: bool = cfg!(not(target_os = "none"));
+/// Outputs of a PC's vector.
+const WIDE: usize = 16;
+
 /// An input as stored.
 pub(crate) trait Cell<E>: Copy {
     /// As an element.
@@ -73,36 +78,53 @@ impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Job for Depthwise<'_, X, E, Y, F>
         let (vertical, horizontal) = (p.window.axis(0, height)?, p.window.axis(1, width)?);
         let multiplier = out_channels.checked_div(p.groups)?;
         let inside = whole_windows(&horizontal, out_width);
+        let filter = horizontal.filter;
 
         let planes = y.chunks_exact_mut((out_height * out_width).max(1));
         let weights = weights.chunks_exact(p.taps()?.max(1));
         for (index, ((y, weights), &bias)) in planes.zip(weights).zip(bias).enumerate() {
             let x = x.get(index.checked_div(multiplier)? * height * width..)?;
-            let plane = Plane::<X, E> {
-                x: x.get(..height * width)?,
-                weights,
-                bias,
-                vertical,
-                horizontal,
-                input_offset: arithmetic.input_offset,
-                filter_offset: arithmetic.filter_offset,
-            };
+            let x = x.get(..height * width)?;
             for (oy, y) in y.chunks_exact_mut(out_width.max(1)).enumerate() {
                 let top = vertical.origin(oy);
+                let rows = vertical.taps(top);
+                let first = top + (rows.start * vertical.dilation) as isize;
+                let mut line = Line::<X, E> {
+                    inputs: Inputs {
+                        weights: weights.get(rows.start * filter..rows.end * filter)?,
+                        x: x.get((first * width as isize) as usize..).unwrap_or(&[]),
+                        filter,
+                        step: width * vertical.dilation,
+                    },
+                    bias,
+                    start: bias,
+                    horizontal,
+                    input_offset: arithmetic.input_offset,
+                    filter_offset: arithmetic.filter_offset,
+                };
+                line.start = line.start_of(0..filter);
                 let mut ox = 0;
                 while ox < out_width {
-                    if inside.contains(&ox) && inside.len() >= 8 {
-                        // The last eight may begin among those already done.
-                        ox = ox.min(inside.end - 8);
-                        let sums = plane.eight(top, horizontal.origin(ox) as usize)?;
-                        let y = y.get_mut(ox..ox + 8)?;
-                        y.iter_mut().zip(sums).for_each(|(y, sum)| *y = (arithmetic.finish)(sum));
-                        ox += 8;
-                    } else {
-                        let sum = plane.one(top, horizontal.origin(ox))?;
-                        *y.get_mut(ox)? = (arithmetic.finish)(sum);
-                        ox += 1;
+                    let size = match inside.len() {
+                        _ if !inside.contains(&ox) => 1,
+                        WIDE.. if VECTORS && horizontal.stride <= 2 => WIDE,
+                        8.. => 8,
+                        _ => 1,
+                    };
+                    if size > 1 {
+                        // The last ones may begin among those already done.
+                        ox = ox.min(inside.end - size);
                     }
+                    let left = horizontal.origin(ox);
+                    let sums: &[E] = match size {
+                        1 => &[line.one(left)?],
+                        8 => &line.eight(left as usize)?,
+                        _ if horizontal.stride == 1 => &line.wide::<1>(left as usize)?,
+                        _ => &line.wide::<2>(left as usize)?,
+                    };
+                    let y = y.get_mut(ox..ox + size)?;
+                    y.iter_mut().zip(sums).for_each(|(y, &sum)| *y = (arithmetic.finish)(sum));
+                    ox += size;
                 }
             }
         }
@@ -117,51 +139,70 @@ fn whole_windows(axis: &Axis, outputs: usize) -> Range<usize> {
     first..(first..outputs).rev().find(whole).map_or(first, |last| last + 1)
 }
 
-struct Plane<'t, X, E: Element> {
+/// The filter's lines that lie inside the image, each with the input line under it.
+struct Inputs<'t, X, W> {
+    weights: &'t [W],
     x: &'t [X],
-    weights: &'t [E::Weight],
+    /// Weights of a line.
+    filter: usize,
+    /// From one input line to the next.
+    step: usize,
+}
+
+impl<X, W> Clone for Inputs<'_, X, W> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+impl<'t, X, W> Iterator for Inputs<'t, X, W> {
+    type Item = (&'t [W], &'t [X]);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (weights, rest) = self.weights.split_at_checked(self.filter)?;
+        let x = self.x;
+        self.weights = rest;
+        self.x = x.get(self.step..).unwrap_or(&[]);
+        Some((weights, x))
+    }
+}
+
+/// What an output line is computed from.
+struct Line<'t, X, E: Element> {
+    inputs: Inputs<'t, X, E::Weight>,
     bias: E,
-    vertical: Axis,
+    /// What the sums of whole windows start with.
+    start: E,
     horizontal: Axis,
     input_offset: E,
     filter_offset: E::Offset,
 }
 
-impl<X: Cell<E>, E: Element> Plane<'_, X, E> {
+impl<X: Cell<E>, E: Element> Line<'_, X, E> {
     #[inline(always)]
     fn weight(&self, stored: &E::Weight) -> E {
         E::weight(*stored, self.filter_offset)
     }
 
-    /// The filter's lines that lie inside the image, each with the input line under it.
+    /// What a sum over some columns of the filter starts with.
     #[inline(always)]
-    fn lines(&self, top: isize) -> impl Iterator<Item = (&[E::Weight], &[X])> {
-        let filter = self.horizontal.filter.max(1);
-        let rows = self.vertical.taps(top);
-        let first = top + (rows.start * self.vertical.dilation) as isize;
-        let width = self.horizontal.input;
-        let x = self.x.get((first * width as isize) as usize..).unwrap_or(&[]);
-        let x = x.chunks((width * self.vertical.dilation).max(1));
-        let weights = self.weights.chunks_exact(filter).skip(rows.start).take(rows.len());
-        weights.zip(x)
+    fn start_of(&self, columns: Range<usize>) -> E {
+        let lines = self.inputs.clone();
+        let weights = lines.flat_map(|(w, _)| w.get(columns.clone()).unwrap_or(&[]));
+        X::start(self.bias, self.input_offset, weights.map(|w| self.weight(w)))
     }
 
-    /// The output whose window begins at (top, left).
+    /// The output whose window begins at column `left`.
     #[inline(always)]
-    fn one(&self, top: isize, left: isize) -> Option<E> {
+    fn one(&self, left: isize) -> Option<E> {
         let columns = self.horizontal.taps(left);
-        let mut sum = X::start(
-            self.bias,
-            self.input_offset,
-            self.lines(top).flat_map(|(weights, _)| {
-                weights.get(columns.clone()).unwrap_or(&[]).iter().map(|w| self.weight(w))
-            }),
-        );
+        let mut sum = self.start_of(columns.clone());
         if columns.is_empty() {
             return Some(sum);
         }
         let first = left + (columns.start * self.horizontal.dilation) as isize;
-        for (weights, x) in self.lines(top) {
+        for (weights, x) in self.inputs.clone() {
             let x = x.get(first as usize..)?.iter().step_by(self.horizontal.dilation.max(1));
             for (w, x) in weights.get(columns.clone())?.iter().zip(x) {
                 sum = Element::mac(sum, self.weight(w), x.widen());
@@ -170,21 +211,33 @@ impl<X: Cell<E>, E: Element> Plane<'_, X, E> {
         Some(sum)
     }
 
-    /// Eight outputs, the first of which has its window at (top, left); all columns are inside.
+    /// As many outputs as a vector holds, in a loop that the compiler turns into vectors; where
+    /// they lie as for [`Self::eight`].
     #[inline(always)]
-    fn eight(&self, top: isize, left: usize) -> Option<[E; 8]> {
-        let mut sums = Eight::<E>(
-            [X::start(
-                self.bias,
-                self.input_offset,
-                self.lines(top).flat_map(|(weights, _)| weights.iter().map(|w| self.weight(w))),
-            ); 8],
-        );
+    fn wide<const STRIDE: usize>(&self, left: usize) -> Option<[E; WIDE]> {
+        let mut sums = [self.start; WIDE];
+        for (weights, x) in self.inputs.clone() {
+            for (kx, w) in weights.iter().enumerate() {
+                let x = x.get(left + kx * self.horizontal.dilation..)?;
+                let x = x.get(..(WIDE - 1) * STRIDE + 1)?;
+                let w = self.weight(w);
+                for (sum, x) in sums.iter_mut().zip(x.iter().step_by(STRIDE)) {
+                    *sum = Element::mac(*sum, w, x.widen());
+                }
+            }
+        }
+        Some(sums)
+    }
+
+    /// Eight outputs, the first of which has its window at column `left`; all columns are inside.
+    #[inline(always)]
+    fn eight(&self, left: usize) -> Option<[E; 8]> {
+        let mut sums = Eight([self.start; 8]);
         match (self.horizontal.stride, self.horizontal.dilation) {
-            (1, 1) => self.threes(top, left, &mut sums, Eight::three, Eight::single)?,
-            (2, 1) => self.threes(top, left, &mut sums, Eight::three_apart, Eight::single_apart)?,
+            (1, 1) => self.threes(left, &mut sums, Eight::three, Eight::single)?,
+            (2, 1) => self.threes(left, &mut sums, Eight::three_apart, Eight::single_apart)?,
             (stride, dilation) => {
-                for (weights, x) in self.lines(top) {
+                for (weights, x) in self.inputs.clone() {
                     for (kx, w) in weights.iter().enumerate() {
                         let x = x.get(left + kx * dilation..)?.iter().step_by(stride.max(1));
                         let w = self.weight(w);
@@ -201,14 +254,13 @@ impl<X: Cell<E>, E: Element> Plane<'_, X, E> {
     #[inline(always)]
     fn threes<const THREE: usize, const SINGLE: usize>(
         &self,
-        top: isize,
         left: usize,
         sums: &mut Eight<E>,
         three: impl Fn(&mut Eight<E>, [E; 3], &[X; THREE]),
         single: impl Fn(&mut Eight<E>, E, &[X; SINGLE]),
     ) -> Option<()> {
         let mut all = Eight(sums.0);
-        for (weights, x) in self.lines(top) {
+        for (weights, x) in self.inputs.clone() {
             let mut x = x.get(left..)?;
             let (threes, singles) = weights.as_chunks::<3>();
             for [a, b, c] in threes {
