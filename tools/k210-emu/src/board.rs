@@ -124,6 +124,17 @@ const KPU_RESET: u32 = 1 << 2;
 /// Offset of that register in SYSCTL.
 const PERIPHERAL_RESET: u32 = 0x34;
 
+/// Something that goes wrong on the chip, for trying what the firmware does then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// This KPU layer, counted from 0, never ends, until the KPU is reset.
+    Kpu(u64),
+    /// This DMA transfer, counted from 0, never ends, until its channel is disabled.
+    Dma(u64),
+    /// The next read of this flash address gives ones, and so does the rest of that read.
+    Flash(u64),
+}
+
 /// One end of a DMA transfer.
 #[derive(Clone, Copy, PartialEq)]
 enum Port {
@@ -136,8 +147,7 @@ enum Port {
 pub struct Board {
     /// RAM.
     pub memory: Memory,
-    /// The accelerator.
-    pub kpu: Kpu,
+    kpu: Kpu,
     console: Box<dyn Console>,
     clint: Clint,
     plic: Plic,
@@ -186,6 +196,19 @@ impl Board {
             interrupts: 0,
             fault: None,
             noted: BTreeSet::new(),
+        }
+    }
+
+    /// Lets something go wrong.
+    pub fn inject(&mut self, fault: Fault) {
+        match fault {
+            Fault::Kpu(layer) => self.kpu.get_stuck_at(layer),
+            Fault::Dma(transfer) => self.dmac.get_stuck_at(transfer),
+            Fault::Flash(address) => {
+                if let Some(chip) = self.spi[FLASH_SPI].chip_mut() {
+                    chip.fail_at(address as usize);
+                }
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, ensure};
 use unicorn_engine::{
     Arch, HookType, MemType, Mode, Prot, RegisterRISCV as Register, Unicorn, uc_error,
 };
@@ -93,7 +93,7 @@ pub struct Limits {
 /// What the hooks see.
 struct State {
     board: Board,
-    counter: Option<Counter>,
+    counter: Option<Box<Counter>>,
     limits: Limits,
     started: Instant,
     /// Blocks until the PC's clock is looked at again.
@@ -117,7 +117,7 @@ impl Machine {
     pub fn new(firmware: Firmware, board: Board, count: bool) -> Result<Self> {
         let symbols = Rc::new(firmware.symbols);
         let state = State {
-            counter: count.then(|| Counter::new(symbols.clone())),
+            counter: count.then(|| Box::new(Counter::new(symbols.clone()))),
             board,
             limits: Limits::default(),
             started: Instant::now(),
@@ -255,7 +255,15 @@ impl Machine {
 
     /// The count of instructions, if they are counted.
     pub fn counter(&self) -> Option<&Counter> {
-        self.cpu.get_data().counter.as_ref()
+        self.cpu.get_data().counter.as_deref()
+    }
+
+    /// Counts only inside the function `name` and what it calls.
+    pub fn count_in(&mut self, name: &str) -> Result<()> {
+        let counter = self.cpu.get_data_mut().counter.as_mut();
+        let found = counter.is_some_and(|counter| counter.count_in(name));
+        ensure!(found, "the firmware has no symbol {name} to count in");
+        Ok(())
     }
 
     /// Where the CPU is: the program counter and where the function returns to.
@@ -314,15 +322,19 @@ fn on_block(cpu: &mut Unicorn<'_, State>, address: u64, size: u32) {
         stop(cpu);
         return;
     }
-    let state = cpu.get_data_mut();
-    if let Some(counter) = &mut state.counter {
-        counter.add(address, size, &state.board.memory);
+    // Taken out for the time, since it asks the CPU too.
+    if let Some(mut counter) = cpu.get_data_mut().counter.take() {
+        let place = || (read(cpu, Register::X1), read(cpu, Register::X2));
+        counter.add(address, size, &cpu.get_data().board.memory, place);
+        let state = cpu.get_data_mut();
         if let Some(limit) = state.limits.instructions
-            && counter.total() >= limit
+            && counter.run() >= limit
         {
             state.stop = Some(Stop::InstructionLimit(limit));
         }
+        state.counter = Some(counter);
     }
+    let state = cpu.get_data_mut();
     state.block = (address, size);
     state.board.pass(size);
     // Reasons to stop are rare and looking for them takes time.

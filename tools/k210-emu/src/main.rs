@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use k210_emu::{
-    board::Board,
+    board::{Board, Fault},
     console::{Console, Terminal},
     devices::flash::Flash,
     firmware::Firmware,
@@ -56,6 +56,13 @@ struct Arguments {
     /// Prints how many instructions were run, in all and by function.
     #[arg(long)]
     count: bool,
+    /// Counts only inside this function and what it calls, call by call.
+    #[arg(long, value_name = "FUNCTION")]
+    count_in: Option<String>,
+    /// Lets something go wrong: layer N of the KPU (from 0) or DMA transfer N never ends; or the
+    /// next read of a flash address gives ones.
+    #[arg(long, value_name = "kpu=N|dma=N|flash=ADDRESS", value_parser = parse_fault)]
+    fault: Vec<Fault>,
 }
 
 fn main() -> ExitCode {
@@ -79,9 +86,14 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         None => Box::new(Terminal::new()),
     };
-    let board = Board::new(memory, flash, console, arguments.trace_kpu);
-    let count = arguments.count || arguments.max_instructions.is_some();
+    let mut board = Board::new(memory, flash, console, arguments.trace_kpu);
+    arguments.fault.iter().for_each(|&fault| board.inject(fault));
+    let show_count = arguments.count || arguments.count_in.is_some();
+    let count = show_count || arguments.max_instructions.is_some();
     let mut machine = Machine::new(firmware, board, count)?;
+    if let Some(name) = &arguments.count_in {
+        machine.count_in(name)?;
+    }
 
     let seconds = arguments.timeout.or(arguments.script.as_ref().map(|_| SCRIPT_SECONDS));
     let time = seconds.map(Duration::try_from_secs_f32).transpose().context("--timeout")?;
@@ -90,9 +102,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let (Some(path), Some(flash)) = (&arguments.flash_out, machine.board().flash()) {
         fs::write(path, flash.bytes()).with_context(|| path.display().to_string())?;
     }
-    if arguments.count
-        && let Some(counter) = machine.counter()
-    {
+    if show_count && let Some(counter) = machine.counter() {
         eprint!("{}", counter.report());
     }
     Ok(report(&stop, &machine))
@@ -137,9 +147,24 @@ fn fill_flash(files: &[(usize, PathBuf)]) -> Result<Flash> {
 
 fn parse_flash(text: &str) -> Result<(usize, PathBuf), String> {
     let (address, path) = text.split_once('=').ok_or("wanted ADDRESS=FILE")?;
-    let number = match address.strip_prefix("0x") {
-        Some(digits) => usize::from_str_radix(digits, 16),
-        None => address.parse(),
-    };
-    Ok((number.map_err(|e| format!("{address}: {e}"))?, path.into()))
+    Ok((parse_number(address)? as usize, path.into()))
+}
+
+fn parse_fault(text: &str) -> Result<Fault, String> {
+    let (kind, number) = text.split_once('=').ok_or("wanted kpu=N, dma=N or flash=ADDRESS")?;
+    let number = parse_number(number)?;
+    match kind {
+        "kpu" => Ok(Fault::Kpu(number)),
+        "dma" => Ok(Fault::Dma(number)),
+        "flash" => Ok(Fault::Flash(number)),
+        _ => Err(format!("{kind} cannot be made to fail; wanted kpu, dma or flash")),
+    }
+}
+
+fn parse_number(text: &str) -> Result<u64, String> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    }
+    .map_err(|error| format!("{text}: {error}"))
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::Run;
-use k210_emu::{devices::flash::Flash, machine::Stop};
+use k210_emu::{board::Fault, devices::flash::Flash, machine::Stop};
 use maix_kpu::{
     kpu::{
         ACTIVATION_BYTES, Accelerator, Job, Kernel, Layer, Pool, Simulator,
@@ -173,4 +173,35 @@ fn the_kpu_computes_what_the_library_computes() {
         assert_eq!(lines[1], hex(&rows), "by interrupt");
         assert_eq!(lines[2], hex(&result), "by DMA");
     }
+}
+
+#[test]
+fn faults_hit_once() {
+    let cases = [
+        (Fault::Kpu(1), "kpu_stuck", "at layer 1 the KPU is stuck\n2 layers after a reset\n"),
+        (Fault::Dma(1), "dma_stuck", "transfer 1 is stuck\n2 transfers after it\n"),
+    ];
+    for (fault, program, expected) in cases {
+        let Some(mut run) = Run::new(program, "", Flash::new()) else { return };
+        run.machine.board().inject(fault);
+        let stop = run.run();
+        assert!(matches!(stop, Stop::Halted), "{stop}\n{}", run.output());
+        assert_eq!(run.output(), expected);
+    }
+}
+
+#[test]
+fn counting_can_be_limited_to_a_function() {
+    let Some(mut run) = Run::new("trap", "e", Flash::new()) else { return };
+    assert!(run.machine.count_in("nowhere").is_err());
+    run.machine.count_in("on_trap").expect("the function");
+    assert!(matches!(run.run(), Stop::Halted));
+    let report = run.machine.counter().expect("a counter").report();
+    // Stores its argument and returns.
+    let lines: Vec<_> = report.lines().map(|line| line.split_whitespace().collect()).collect();
+    let lines: Vec<Vec<&str>> = lines;
+    assert_eq!(lines[1][1..], ["call", "0", "of", "on_trap"], "{report}");
+    assert_eq!(lines[0][0], lines[1][0], "{report}");
+    assert!((2..=5).contains(&lines[0][0].parse::<u32>().expect("a number")), "{report}");
+    assert_eq!(lines.len(), 3, "{report}");
 }

@@ -28,6 +28,8 @@ pub struct Channel {
     enabled: bool,
     status: u32,
     moved: usize,
+    /// Moves nothing until it is disabled.
+    stuck: bool,
 }
 
 impl Channel {
@@ -35,7 +37,7 @@ impl Channel {
         let mut registers = [0; 64];
         registers[INT_STATUS_ENABLE as usize / 4] = !0;
         registers[INT_SIGNAL_ENABLE as usize / 4] = !0;
-        Self { registers, enabled: false, status: 0, moved: 0 }
+        Self { registers, enabled: false, status: 0, moved: 0, stuck: false }
     }
 
     fn register(&self, offset: u32) -> u32 {
@@ -120,12 +122,21 @@ impl Channel {
 pub struct Dmac {
     configuration: u32,
     channels: [Channel; CHANNELS],
+    /// Transfers begun so far.
+    transfers: u64,
+    /// The transfer that will never end.
+    stuck_at: Option<u64>,
 }
 
 impl Dmac {
     /// The state after a reset.
     pub fn new() -> Self {
-        Self { configuration: 0, channels: [Channel::new(); CHANNELS] }
+        Self {
+            configuration: 0,
+            channels: [Channel::new(); CHANNELS],
+            transfers: 0,
+            stuck_at: None,
+        }
     }
 
     /// Reads a register.
@@ -163,6 +174,8 @@ impl Dmac {
                 let enable = value >> n & 1 != 0;
                 if enable != channel.enabled {
                     channel.moved = 0;
+                    channel.stuck = enable && self.stuck_at == Some(self.transfers);
+                    self.transfers += u64::from(enable);
                 }
                 channel.enabled = enable;
             }
@@ -177,7 +190,12 @@ impl Dmac {
     /// The channel, if it has something to do.
     pub fn active(&mut self, channel: usize) -> Option<&mut Channel> {
         let on = self.configuration & 1 != 0;
-        self.channels.get_mut(channel).filter(|c| on && c.enabled)
+        self.channels.get_mut(channel).filter(|c| on && c.enabled && !c.stuck)
+    }
+
+    /// Transfer `transfer`, counted from 0, never ends, until its channel is disabled.
+    pub fn get_stuck_at(&mut self, transfer: u64) {
+        self.stuck_at = Some(transfer);
     }
 
     /// The channels' interrupt lines, channel 0 in bit 0.

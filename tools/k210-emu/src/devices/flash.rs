@@ -24,6 +24,9 @@ pub struct Flash {
     data: usize,
     /// The page as it will be programmed.
     page: Option<(usize, Vec<u8>)>,
+    /// A read of this address fails: it gives ones, and so does the rest of the command.
+    bad: Option<usize>,
+    failing: bool,
 }
 
 impl Flash {
@@ -36,7 +39,14 @@ impl Flash {
             dummy: 0,
             data: 0,
             page: None,
+            bad: None,
+            failing: false,
         }
+    }
+
+    /// The next read of this address fails, once.
+    pub fn fail_at(&mut self, address: usize) {
+        self.bad = Some(address);
     }
 
     /// The content.
@@ -55,6 +65,7 @@ impl Flash {
         self.data = 0;
         self.dummy = 0;
         self.page = None;
+        self.failing = false;
     }
 
     /// The chip select line rises: what was programmed, erased or written becomes true.
@@ -118,7 +129,7 @@ impl Flash {
 
     fn exchange_data(&mut self, n: usize, byte: u8) -> u8 {
         match self.header[0] {
-            0x03 | 0x0B | 0x3B | 0x6B | 0xBB | 0xEB => self.bytes[(self.address() + n) % BYTES],
+            0x03 | 0x0B | 0x3B | 0x6B | 0xBB | 0xEB => self.read((self.address() + n) % BYTES),
             0x05 => self.status[0],
             0x35 => self.status[1],
             0x15 => self.status[2],
@@ -144,6 +155,11 @@ impl Flash {
             }
             _ => 0xFF,
         }
+    }
+
+    fn read(&mut self, address: usize) -> u8 {
+        self.failing |= self.bad.take_if(|bad| *bad == address).is_some();
+        if self.failing { 0xFF } else { self.bytes[address] }
     }
 
     fn write_status(&mut self, n: usize, byte: u8) {
@@ -221,6 +237,15 @@ mod tests {
         command::<0>(&mut flash, &[0x01, 0x00, 0x02]);
         assert_eq!(command(&mut flash, &[0x35]), [2]);
         assert_eq!(command(&mut flash, &[0x05]), [0]);
+    }
+
+    #[test]
+    fn a_failing_read_gives_ones_once() {
+        let mut flash = Flash::new();
+        flash.bytes_mut()[..4].copy_from_slice(&[1, 2, 3, 4]);
+        flash.fail_at(2);
+        assert_eq!(command(&mut flash, &[0x03, 0, 0, 0]), [1, 2, 0xFF, 0xFF]);
+        assert_eq!(command(&mut flash, &[0x03, 0, 0, 0]), [1, 2, 3, 4]);
     }
 
     #[test]

@@ -55,8 +55,8 @@ pub struct Kpu {
     layers: u64,
     /// A line per layer, to be printed, if wanted.
     trace: Option<String>,
-    /// Layers until one never ends.
-    stuck_after: Option<u64>,
+    /// The layer that will never end.
+    stuck_at: Option<u64>,
 }
 
 impl Kpu {
@@ -76,13 +76,13 @@ impl Kpu {
             scratch: vec![0; SCRATCH_BYTES],
             layers: 0,
             trace: trace.then(String::new),
-            stuck_after: None,
+            stuck_at: None,
         }
     }
 
-    /// The layer behind `layers` more never ends, until the KPU is reset.
-    pub fn get_stuck_after(&mut self, layers: u64) {
-        self.stuck_after = Some(self.layers + layers);
+    /// Layer `layer`, counted from 0, never ends, until the KPU is reset.
+    pub fn get_stuck_at(&mut self, layer: u64) {
+        self.stuck_at = Some(layer);
     }
 
     /// What a reset by the system controller does.
@@ -145,7 +145,7 @@ impl Kpu {
 
     fn start(&mut self, cycles: u64) {
         if self.done_at.is_none() && !self.queue.is_empty() {
-            let stuck = self.stuck_after == Some(self.layers);
+            let stuck = self.stuck_at.take_if(|layer| *layer == self.layers).is_some();
             self.done_at = Some(if stuck { u64::MAX } else { cycles + LAYER_CYCLES });
         }
     }
