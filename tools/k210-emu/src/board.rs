@@ -14,6 +14,7 @@ use crate::{
         dmac::{self, Channel, Dmac},
         flash::Flash,
         kpu::{self, Kpu},
+        otp,
         plic::{Lines, Plic},
         sha256::Sha256,
         spi::{Fields, Spi},
@@ -55,6 +56,7 @@ enum Device {
     Spi(usize),
     Sha256,
     Sysctl,
+    Otp,
     /// A serial port whose output is shown and which never receives.
     Uart,
     /// Pins that are all high.
@@ -92,7 +94,7 @@ const MAP: &[(u64, u64, Device, &str)] = &[
     (0x502F_0000, 0x1000, Device::Absent, "TIMER2"),
     (0x5040_0000, 0x1000, Device::Registers, "WDT0"),
     (0x5041_0000, 0x1000, Device::Registers, "WDT1"),
-    (0x5042_0000, 0x1000, Device::Registers, "OTP"),
+    (0x5042_0000, 0x1000, Device::Otp, "OTP"),
     (0x5043_0000, 0x1000, Device::Absent, "DVP"),
     (0x5044_0000, 0x1000, Device::Sysctl, "SYSCTL"),
     (0x5045_0000, 0x1000, Device::Absent, "AES"),
@@ -258,6 +260,7 @@ impl Board {
             Device::Spi(n) => self.spi[n].read(offset),
             Device::Sha256 => self.sha256.read(offset),
             Device::Sysctl => self.sysctl.read(offset),
+            Device::Otp => otp::read(offset),
             // The line status says that everything is sent.
             Device::Uart if offset == 0x14 => 0x60,
             Device::Gpio if (name, offset) == ("GPIO", 0x50) || (name, offset) == ("GPIOHS", 0) => {
@@ -309,6 +312,7 @@ impl Board {
                 self.schedule_dma();
             }
             Device::Uart if offset == 0 => eprint!("{}", char::from(value as u8)),
+            Device::Otp => {}
             Device::Uart | Device::Gpio | Device::Registers | Device::Absent => {
                 self.registers.insert(address, value);
             }

@@ -7,6 +7,7 @@ pub mod clint;
 pub mod dmac;
 pub mod flash;
 pub mod kpu;
+pub mod otp;
 pub mod plic;
 pub mod sha256;
 pub mod spi;
