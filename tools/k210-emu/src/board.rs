@@ -172,10 +172,10 @@ pub struct Board {
 }
 
 impl Board {
-    /// A chip after a reset.
-    pub fn new(memory: Memory, flash: Flash, console: Box<dyn Console>, trace_kpu: bool) -> Self {
+    /// A chip to which power comes.
+    pub fn new(flash: Flash, console: Box<dyn Console>, trace_kpu: bool) -> Self {
         Self {
-            memory,
+            memory: Memory::new(),
             kpu: Kpu::new(trace_kpu),
             console,
             clint: Clint::new(),
@@ -199,6 +199,22 @@ impl Board {
             fault: None,
             noted: BTreeSet::new(),
         }
+    }
+
+    /// What a reset that the firmware asks for does. RAM, flash and console stay as they are.
+    pub fn reset(&mut self) {
+        self.kpu.reset();
+        self.clint = Clint::new();
+        self.plic = Plic::new();
+        self.sysctl = Sysctl::after_soft_reset();
+        self.uarths = Uarths::default();
+        self.dmac.reset();
+        self.spi.iter_mut().for_each(Spi::reset);
+        self.sha256 = Sha256::default();
+        self.registers.clear();
+        self.dma_at = u64::MAX;
+        self.next_event = self.cycles;
+        self.update_interrupts();
     }
 
     /// Lets something go wrong.

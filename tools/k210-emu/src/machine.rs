@@ -44,8 +44,6 @@ pub enum Stop {
     Halted,
     /// The script is over.
     Script(ScriptEnd),
-    /// The firmware has asked for a reset of the chip.
-    Reset,
     /// An access to an address where nothing is.
     BadAccess {
         /// What was tried, such as `reads 4 bytes at 0x10`.
@@ -67,7 +65,6 @@ impl fmt::Display for Stop {
             Stop::Halted => f.write_str("the firmware sleeps and nothing can wake it"),
             Stop::Script(ScriptEnd::Finished) => f.write_str("the script has ended"),
             Stop::Script(ScriptEnd::Raised(text)) => write!(f, "the script raised:\n{text}"),
-            Stop::Reset => f.write_str("the firmware asks for a reset of the chip"),
             Stop::BadAccess { what } => write!(f, "the firmware {what}, where nothing is"),
             Stop::Trap(name) => write!(f, "exception: {name}"),
             Stop::Fault(error) => write!(f, "{error:#}"),
@@ -109,12 +106,14 @@ struct State {
 pub struct Machine {
     cpu: Unicorn<'static, State>,
     pc: u64,
+    file: Vec<u8>,
     symbols: Rc<Symbols>,
 }
 
 impl Machine {
-    /// A chip after a reset, about to run `firmware`, which is in the board's RAM.
-    pub fn new(firmware: Firmware, board: Board, count: bool) -> Result<Self> {
+    /// A chip about to run the firmware in `file`: ELF, or a flat image for 0x80000000.
+    pub fn new(file: Vec<u8>, mut board: Board, count: bool) -> Result<Self> {
+        let firmware = Firmware::load(&file, &mut board.memory)?;
         let symbols = Rc::new(firmware.symbols);
         let state = State {
             counter: count.then(|| Box::new(Counter::new(symbols.clone()))),
@@ -129,7 +128,7 @@ impl Machine {
         let cpu = Unicorn::new_with_data(Arch::RISCV, Mode::RISCV64, state)
             .map_err(cpu_error)
             .context("the CPU emulation does not start")?;
-        let mut machine = Self { cpu, pc: firmware.entry, symbols };
+        let mut machine = Self { cpu, pc: firmware.entry, file, symbols };
         machine.map().map_err(cpu_error).context("mapping memory")?;
         machine.hook(&firmware.segments).map_err(cpu_error).context("setting hooks")?;
         Ok(machine)
@@ -203,6 +202,12 @@ impl Machine {
             if let Some(stop) = state.stop.take() {
                 return stop;
             }
+            if state.board.reset_requested()
+                && let Err(error) = self.restart()
+            {
+                return Stop::Fault(error);
+            }
+            let state = self.cpu.get_data_mut();
             let interrupts = state.board.interrupts();
             if let Some(cause) = self.interrupt_to_take(interrupts) {
                 let pc = self.pc;
@@ -226,11 +231,27 @@ impl Machine {
         }
     }
 
+    /// What the chip does at a reset: the firmware comes from flash again, and everything begins.
+    fn restart(&mut self) -> Result<()> {
+        let board = self.board();
+        board.reset();
+        eprintln!("k210-emu: the firmware resets the chip");
+        let file = std::mem::take(&mut self.file);
+        let firmware = Firmware::load(&file, &mut self.board().memory);
+        self.file = file;
+        self.pc = firmware?.entry;
+        for register in [Register::MSTATUS, Register::MIE, Register::MTVEC] {
+            write(&mut self.cpu, register, 0);
+        }
+        self.cpu.ctl_flush_tb().map_err(cpu_error)
+    }
+
     fn sleep(&mut self) {
         let enabled = self.read(Register::MIE);
         loop {
             let state = self.cpu.get_data_mut();
-            if state.board.interrupts() & enabled != 0 || state.must_stop() {
+            let is_over = state.must_stop() || state.board.reset_requested();
+            if is_over || state.board.interrupts() & enabled != 0 {
                 return;
             }
             if !state.board.sleep() {
@@ -298,9 +319,6 @@ impl State {
         if let Some(end) = self.board.console().end() {
             return Some(Stop::Script(end));
         }
-        if self.board.reset_requested() {
-            return Some(Stop::Reset);
-        }
         let time = self.limits.time.filter(|&limit| self.started.elapsed() >= limit);
         time.map(Stop::TimeLimit)
     }
@@ -346,7 +364,7 @@ fn on_block(cpu: &mut Unicorn<'_, State>, address: u64, size: u32) {
             state.must_stop();
         }
     }
-    if state.stop.is_some() {
+    if state.stop.is_some() || state.board.reset_requested() {
         stop(cpu);
     }
 }

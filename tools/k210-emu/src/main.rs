@@ -13,9 +13,7 @@ use k210_emu::{
     board::{Board, Fault},
     console::{Console, Terminal},
     devices::flash::Flash,
-    firmware::Firmware,
     machine::{Limits, Machine, Stop},
-    memory::Memory,
     script::{Script, ScriptEnd},
 };
 
@@ -29,7 +27,7 @@ const SCRIPT_SECONDS: f32 = 60.0;
 ///
 /// Exit status: 0 the firmware sleeps for ever or the script has ended; 1 the script raised;
 /// 2 wrong usage; 3 a trap, an access to nowhere, or something that is not emulated; 4 a limit is
-/// reached; 5 the firmware asks for a reset.
+/// reached. At a reset that the firmware asks for, it starts again.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -76,9 +74,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let mut memory = Memory::new();
-    let firmware = Firmware::load(&read(&arguments.firmware)?, &mut memory)
-        .with_context(|| arguments.firmware.display().to_string())?;
+    let file = read(&arguments.firmware)?;
     let flash = fill_flash(&arguments.flash)?;
     let console: Box<dyn Console> = match &arguments.script {
         Some(path) => {
@@ -86,11 +82,12 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         None => Box::new(Terminal::new()),
     };
-    let mut board = Board::new(memory, flash, console, arguments.trace_kpu);
+    let mut board = Board::new(flash, console, arguments.trace_kpu);
     arguments.fault.iter().for_each(|&fault| board.inject(fault));
     let show_count = arguments.count || arguments.count_in.is_some();
     let count = show_count || arguments.max_instructions.is_some();
-    let mut machine = Machine::new(firmware, board, count)?;
+    let mut machine = Machine::new(file, board, count)
+        .with_context(|| arguments.firmware.display().to_string())?;
     if let Some(name) = &arguments.count_in {
         machine.count_in(name)?;
     }
@@ -117,7 +114,6 @@ fn report(stop: &Stop, machine: &Machine) -> ExitCode {
         }
         Stop::BadAccess { .. } | Stop::Trap(_) | Stop::Fault(_) => 3,
         Stop::TimeLimit(_) | Stop::InstructionLimit(_) => 4,
-        Stop::Reset => 5,
     };
     eprintln!("k210-emu: {stop}\n  at {}", machine.place());
     ExitCode::from(code)

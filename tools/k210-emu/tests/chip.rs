@@ -72,6 +72,12 @@ fn ecalls_go_to_the_trap_handler() {
 }
 
 #[test]
+fn a_reset_starts_the_firmware_again() {
+    let Some(output) = output("reset", "", Flash::new()) else { return };
+    assert_eq!(output, "power\nreset\n");
+}
+
+#[test]
 fn ends_tell_what_and_where() {
     for (letter, what, place) in [
         ("r", "the firmware reads 4 bytes at 0x90000000, where nothing is", "(read_nowhere+"),
@@ -81,7 +87,6 @@ fn ends_tell_what_and_where() {
         ("i", "exception: illegal instruction", "(main+"),
         ("b", "exception: breakpoint", "(main+"),
         ("l", "the limit of 200000 instructions is reached", "(loop_for_ever+"),
-        ("x", "the firmware asks for a reset of the chip", "(loop_for_ever+"),
         ("k", "KPU layer 0", "(loop_for_ever+"),
     ] {
         let Some(mut run) = Run::new("trap", letter, Flash::new()) else { return };

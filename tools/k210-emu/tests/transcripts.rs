@@ -12,9 +12,7 @@ use std::{
 use k210_emu::{
     board::Board,
     devices::flash::{self, Flash},
-    firmware::Firmware,
     machine::{Limits, Machine, Stop},
-    memory::Memory,
     script::{Script, ScriptEnd},
 };
 use serde_json::Value;
@@ -41,12 +39,10 @@ impl Write for Shared {
 fn run(elf: &[u8], flash: &[u8], script: &str) -> Result<(String, Vec<u8>), String> {
     let mut chip = Flash::new();
     chip.bytes_mut().copy_from_slice(flash);
-    let mut memory = Memory::new();
-    let firmware = Firmware::load(elf, &mut memory).map_err(|e| e.to_string())?;
     let output = Shared::default();
     let console = Script::new(script.as_bytes(), Box::new(io::sink()), Box::new(output.clone()));
-    let board = Board::new(memory, chip, Box::new(console), false);
-    let mut machine = Machine::new(firmware, board, false).map_err(|e| e.to_string())?;
+    let board = Board::new(chip, Box::new(console), false);
+    let mut machine = Machine::new(elf.to_vec(), board, false).map_err(|e| e.to_string())?;
     let stop = machine.run(Limits { time: Some(Duration::from_secs(60)), instructions: None });
     let mut text = String::from_utf8_lossy(&output.0.borrow()).into_owned();
     match stop {

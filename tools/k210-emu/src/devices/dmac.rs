@@ -129,7 +129,7 @@ pub struct Dmac {
 }
 
 impl Dmac {
-    /// The state after a reset.
+    /// The state after power comes.
     pub fn new() -> Self {
         Self {
             configuration: 0,
@@ -137,6 +137,12 @@ impl Dmac {
             transfers: 0,
             stuck_at: None,
         }
+    }
+
+    /// What a reset does.
+    pub fn reset(&mut self) {
+        self.configuration = 0;
+        self.channels = [Channel::new(); CHANNELS];
     }
 
     /// Reads a register.

@@ -82,6 +82,12 @@ impl Spi {
         }
     }
 
+    /// What a reset of the controller does; its chip stays as it is.
+    pub fn reset(&mut self) {
+        self.stop();
+        *self = Self::new(self.fields, self.chip.take());
+    }
+
     /// The chip.
     pub fn chip(&self) -> Option<&Flash> {
         self.chip.as_ref()

@@ -5,8 +5,12 @@ const GIT_ID: u32 = 0x00;
 const CLOCK_FREQUENCY: u32 = 0x04;
 const PLL_LOCK: u32 = 0x18;
 const SOFT_RESET: u32 = 0x30;
+const RESET_STATUS: u32 = 0x60;
 const DMA_SELECT0: u32 = 0x64;
 const DMA_SELECT1: u32 = 0x68;
+
+/// In RESET_STATUS: the reset was asked for by software.
+const SOFT_RESET_STATUS: u32 = 1 << 4;
 
 /// Frequency of the crystal.
 const CRYSTAL_HZ: u32 = 26_000_000;
@@ -17,11 +21,18 @@ pub struct Sysctl {
 }
 
 impl Sysctl {
-    /// The state after a reset.
+    /// The state after power comes.
     pub fn new() -> Self {
         let mut registers = [0; 32];
         registers[CLOCK_FREQUENCY as usize / 4] = CRYSTAL_HZ;
         Self { registers }
+    }
+
+    /// The state after a reset that software asked for.
+    pub fn after_soft_reset() -> Self {
+        let mut sysctl = Self::new();
+        sysctl.registers[RESET_STATUS as usize / 4] = SOFT_RESET_STATUS;
+        sysctl
     }
 
     /// Reads a register.

@@ -6,9 +6,7 @@ use k210_emu::{
     board::Board,
     console::{Console, Input},
     devices::flash::Flash,
-    firmware::Firmware,
     machine::{Limits, Machine, Stop},
-    memory::Memory,
 };
 
 const COMPILER: &str = "riscv64-unknown-elf-gcc";
@@ -71,12 +69,10 @@ impl Run {
     /// Puts the test program `name` into a chip; the console types `typed`.
     pub fn new(name: &str, typed: &str, flash: Flash) -> Option<Self> {
         let elf = std::fs::read(build(name)?).expect("the program is there");
-        let mut memory = Memory::new();
-        let firmware = Firmware::load(&elf, &mut memory).expect("the program loads");
         let output = Rc::default();
         let console = Scripted { typed: typed.as_bytes().to_vec(), output: Rc::clone(&output) };
-        let board = Board::new(memory, flash, Box::new(console), false);
-        let machine = Machine::new(firmware, board, true).expect("the chip starts");
+        let board = Board::new(flash, Box::new(console), false);
+        let machine = Machine::new(elf, board, true).expect("the chip starts");
         Some(Self { machine, output })
     }
 

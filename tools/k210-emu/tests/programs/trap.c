@@ -47,7 +47,6 @@ int main(void)
     case 'i': __asm__ volatile(".word 0xffffffff"); break;
     case 'b': __asm__ volatile("ebreak"); break;
     case 'l': loop_for_ever(); break;
-    case 'x': SYSCTL_SOFT_RESET = 1; loop_for_ever(); break;
     case 'k':
         for (int i = 0; i < 12; i++)
             KPU_FIFO = ~0ull;
