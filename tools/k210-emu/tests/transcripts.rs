@@ -77,7 +77,9 @@ fn prepare(elf: &[u8], formatted: &[u8], shared: &Path, topic: &Value) -> Result
     let mut flash = formatted.to_vec();
     let files = topic["files"].as_object().expect("files");
     if !files.is_empty() {
-        let mut script = "from Maix import utils\n".to_owned();
+        // MaixPy's and CanMV's name for the module.
+        let mut script =
+            "try: from Maix import utils\nexcept ImportError: from maix import utils\n".to_owned();
         let mut place = STAGING;
         for (name, entry) in files {
             let bytes = content(shared, entry);
