@@ -12,7 +12,7 @@ use core::ops::Range;
 use super::simd::Job;
 
 /// Taps that are packed at a time.
-const TAPS: usize = 128;
+const TAPS: usize = 64;
 /// Rows whose sums wait for the next taps.
 const ROWS: usize = 64;
 
@@ -109,37 +109,43 @@ pub(crate) trait Product<E: Element> {
     fn finish(&mut self, row: usize, pixel: usize, sums: &[E]) -> Option<()>;
 }
 
-/// Computes a product in tiles of 4 rows by 4 vectors.
+/// Computes a product in tiles of 4 rows by 4 vectors; `TILES` of them lie side by side in a strip
+/// of pixels that is packed, started and finished together.
 #[inline(always)]
-pub(crate) fn run<E: Element, V: Vector<E, N>, const N: usize>(
+pub(crate) fn run<E: Element, V: Vector<E, N>, const N: usize, const TILES: usize>(
     p: &mut dyn Product<E>,
 ) -> Option<()> {
-    let [rows, taps, pixels] = p.size();
-    let mut packed = [[[E::default(); N]; 4]; TAPS];
-    let mut sums = [[[E::default(); N]; 4]; ROWS];
-    for pixel in (0..pixels).step_by(4 * N) {
+    let ([rows, taps, pixels], offset) = (p.size(), p.offset());
+    let width = TILES * 4 * N;
+    let mut packed = [[[[E::default(); N]; 4]; TILES]; TAPS];
+    let mut sums = [[[[E::default(); N]; 4]; TILES]; ROWS];
+    for pixel in (0..pixels).step_by(width) {
+        let tiles = (pixels - pixel).div_ceil(4 * N).min(TILES);
         for first_row in (0..rows).step_by(ROWS) {
             let sums = sums.get_mut(..ROWS.min(rows - first_row).next_multiple_of(4))?;
             // Where rows are not a multiple of 4, the last one is computed again.
             let row = |i: usize| (first_row + i).min(rows - 1);
             for (i, sums) in sums.iter_mut().enumerate() {
-                p.start(row(i), pixel, sums.as_flattened_mut())?;
+                p.start(row(i), pixel, sums.as_flattened_mut().as_flattened_mut())?;
             }
             for first_tap in (0..taps).step_by(TAPS) {
                 let range = first_tap..taps.min(first_tap + TAPS);
                 let packed = packed.get_mut(..range.len())?;
                 if first_row == 0 || taps > TAPS {
-                    let into = packed.as_flattened_mut().as_flattened_mut();
-                    p.pack(pixel, 4 * N, range.clone(), into)?;
+                    let into = packed.as_flattened_mut().as_flattened_mut().as_flattened_mut();
+                    p.pack(pixel, width, range.clone(), into)?;
                 }
-                for (i, tile) in sums.as_chunks_mut().0.iter_mut().enumerate() {
+                for (i, [s0, s1, s2, s3]) in sums.as_chunks_mut().0.iter_mut().enumerate() {
                     let weights = |k: usize| p.weights(row(4 * i + k))?.get(range.clone());
                     let weights = [weights(0)?, weights(1)?, weights(2)?, weights(3)?];
-                    multiply::<E, V, N>(tile, weights, packed, p.offset());
+                    for t in 0..tiles.min(TILES) {
+                        let tile = [&mut s0[t], &mut s1[t], &mut s2[t], &mut s3[t]];
+                        multiply::<E, V, N, TILES>(tile, weights, packed, t, offset);
+                    }
                 }
             }
             for (i, sums) in sums.iter().enumerate().take(rows - first_row) {
-                p.finish(first_row + i, pixel, sums.as_flattened())?;
+                p.finish(first_row + i, pixel, sums.as_flattened().as_flattened())?;
             }
         }
     }
@@ -172,45 +178,68 @@ pub(crate) fn mac<E: Copy, V: Vector<E, N>, const N: usize>(
     [a.mac(w, p), b.mac(w, q), c.mac(w, r), d.mac(w, s)]
 }
 
-/// Adds the packed taps to a tile.
+/// Adds the packed taps of tile `t` of a strip to its sums.
 #[inline(always)]
-fn multiply<E: Element, V: Vector<E, N>, const N: usize>(
-    [s0, s1, s2, s3]: &mut [[[E; N]; 4]; 4],
+fn multiply<E: Element, V: Vector<E, N>, const N: usize, const TILES: usize>(
+    [s0, s1, s2, s3]: [&mut [[E; N]; 4]; 4],
     [w0, w1, w2, w3]: [&[E::Weight]; 4],
-    packed: &[[[E; N]; 4]],
+    packed: &[[[[E; N]; 4]; TILES]],
+    t: usize,
     offset: E::Offset,
 ) {
     if !V::SIXTEEN {
-        multiply_two::<E, V, N>([s0, s1], [w0, w1], packed, offset);
-        multiply_two::<E, V, N>([s2, s3], [w2, w3], packed, offset);
+        multiply_two::<E, V, N, TILES>([s0, s1], [w0, w1], packed, t, offset);
+        multiply_two::<E, V, N, TILES>([s2, s3], [w2, w3], packed, t, offset);
         return;
     }
-    let (mut r0, mut r1): (Row<V>, Row<V>) = (load(s0), load(s1));
-    let (mut r2, mut r3): (Row<V>, Row<V>) = (load(s2), load(s3));
-    for ((((x, &w0), &w1), &w2), &w3) in packed.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
-        let x = load(x);
-        r0 = mac(r0, E::weight(w0, offset), x);
-        r1 = mac(r1, E::weight(w1, offset), x);
-        r2 = mac(r2, E::weight(w2, offset), x);
-        r3 = mac(r3, E::weight(w3, offset), x);
+    let mut rows: [Row<V>; 4] = [load(s0), load(s1), load(s2), load(s3)];
+    // Two taps at a time: the pointers move once for both.
+    let (pairs, last) = packed.as_chunks::<2>();
+    let ((w0, e0), (w1, e1)) = (w0.as_chunks::<2>(), w1.as_chunks::<2>());
+    let ((w2, e2), (w3, e3)) = (w2.as_chunks::<2>(), w3.as_chunks::<2>());
+    for (((([x, y], w0), w1), w2), w3) in pairs.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
+        rows = add::<E, V, N>(rows, &x[t], [w0[0], w1[0], w2[0], w3[0]], offset);
+        rows = add::<E, V, N>(rows, &y[t], [w0[1], w1[1], w2[1], w3[1]], offset);
     }
+    if let ([x], &[w0], &[w1], &[w2], &[w3]) = (last, e0, e1, e2, e3) {
+        rows = add::<E, V, N>(rows, &x[t], [w0, w1, w2, w3], offset);
+    }
+    let [r0, r1, r2, r3] = rows;
     store(r0, s0);
     store(r1, s1);
     store(r2, s2);
     store(r3, s3);
 }
 
+/// Adds one tap.
+#[inline(always)]
+fn add<E: Element, V: Vector<E, N>, const N: usize>(
+    [r0, r1, r2, r3]: [Row<V>; 4],
+    x: &[[E; N]; 4],
+    [w0, w1, w2, w3]: [E::Weight; 4],
+    offset: E::Offset,
+) -> [Row<V>; 4] {
+    let x = load(x);
+    [
+        mac(r0, E::weight(w0, offset), x),
+        mac(r1, E::weight(w1, offset), x),
+        mac(r2, E::weight(w2, offset), x),
+        mac(r3, E::weight(w3, offset), x),
+    ]
+}
+
 /// [`multiply`] for two rows of a tile.
 #[inline(always)]
-fn multiply_two<E: Element, V: Vector<E, N>, const N: usize>(
+fn multiply_two<E: Element, V: Vector<E, N>, const N: usize, const TILES: usize>(
     [s0, s1]: [&mut [[E; N]; 4]; 2],
     [w0, w1]: [&[E::Weight]; 2],
-    packed: &[[[E; N]; 4]],
+    packed: &[[[[E; N]; 4]; TILES]],
+    t: usize,
     offset: E::Offset,
 ) {
     let (mut r0, mut r1): (Row<V>, Row<V>) = (load(s0), load(s1));
     for ((x, &w0), &w1) in packed.iter().zip(w0).zip(w1) {
-        let x = load(x);
+        let x = load(&x[t]);
         r0 = mac(r0, E::weight(w0, offset), x);
         r1 = mac(r1, E::weight(w1, offset), x);
     }
@@ -225,7 +254,7 @@ impl<E: Element> Job for Narrow<'_, E> {
     #[inline(always)]
     fn run(self) -> Option<()> {
         let Self(p) = self;
-        let [rows, taps, pixels] = p.size();
+        let ([rows, taps, pixels], offset) = (p.size(), p.offset());
         let mut packed = [E::default(); TAPS];
         let mut sums = [E::default(); ROWS];
         for pixel in 0..pixels {
@@ -241,17 +270,19 @@ impl<E: Element> Job for Narrow<'_, E> {
                     if first_row == 0 || taps > TAPS {
                         p.pack(pixel, 1, range.clone(), packed)?;
                     }
-                    for (i, [s0, s1, s2, s3]) in sums.as_chunks_mut().0.iter_mut().enumerate() {
+                    for (i, sums) in sums.as_chunks_mut().0.iter_mut().enumerate() {
                         let weights = |k: usize| p.weights(row(4 * i + k))?.get(range.clone());
                         let (w0, w1, w2, w3) = (weights(0)?, weights(1)?, weights(2)?, weights(3)?);
+                        let [mut s0, mut s1, mut s2, mut s3] = *sums;
                         for ((((&x, &w0), &w1), &w2), &w3) in
                             packed.iter().zip(w0).zip(w1).zip(w2).zip(w3)
                         {
-                            *s0 = Element::mac(*s0, E::weight(w0, p.offset()), x);
-                            *s1 = Element::mac(*s1, E::weight(w1, p.offset()), x);
-                            *s2 = Element::mac(*s2, E::weight(w2, p.offset()), x);
-                            *s3 = Element::mac(*s3, E::weight(w3, p.offset()), x);
+                            s0 = Element::mac(s0, E::weight(w0, offset), x);
+                            s1 = Element::mac(s1, E::weight(w1, offset), x);
+                            s2 = Element::mac(s2, E::weight(w2, offset), x);
+                            s3 = Element::mac(s3, E::weight(w3, offset), x);
                         }
+                        *sums = [s0, s1, s2, s3];
                     }
                 }
                 for (i, sum) in sums.iter().enumerate().take(rows - first_row) {

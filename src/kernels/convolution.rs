@@ -234,8 +234,12 @@ impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Product<E> for Group<'_, X, E, Y,
     fn finish(&mut self, row: usize, pixel: usize, sums: &[E]) -> Option<()> {
         let ([row_step, pixel_step], [_, _, pixels]) = (self.steps, self.size);
         let y = self.y.get_mut(row * row_step + pixel * pixel_step..)?;
-        let y = y.iter_mut().step_by(pixel_step.max(1)).take(pixels - pixel);
-        y.zip(sums).for_each(|(y, &sum)| *y = (self.arithmetic.finish)(sum));
+        let sums = sums.get(..pixels - pixel).unwrap_or(sums);
+        let set = |(y, &sum): (&mut Y, &E)| *y = (self.arithmetic.finish)(sum);
+        match pixel_step {
+            1 => y.iter_mut().zip(sums).for_each(set),
+            step => y.iter_mut().step_by(step.max(1)).zip(sums).for_each(set),
+        }
         Some(())
     }
 }

@@ -28,6 +28,7 @@ struct Tap {
 }
 
 /// Counts up to `limit`, then starts again; whether it did.
+#[inline(always)]
 fn wraps(counter: &mut usize, limit: usize) -> bool {
     *counter += 1;
     let wraps = *counter == limit;
@@ -74,6 +75,7 @@ impl Patches {
         })
     }
 
+    #[inline(always)]
     fn advance(&self, Tap { channel, ky, kx }: &mut Tap) {
         match self.layout {
             Layout::Nchw => {
@@ -117,7 +119,7 @@ impl Patches {
     }
 
     /// Copies one tap of pixels of one line, the first of which has its window at (top, left).
-    #[inline]
+    #[inline(always)]
     fn copy<X: Copy, E: Copy + Default>(
         &self,
         x: &[X],
@@ -127,33 +129,50 @@ impl Patches {
         slots: &mut [E],
         convert: &impl Fn(X) -> E,
     ) -> Option<()> {
-        let (width, stride) = (self.horizontal.input, self.horizontal.stride);
         let iy = top.wrapping_add((tap.ky * self.vertical.dilation) as isize);
         let ix = left.wrapping_add((tap.kx * self.horizontal.dilation) as isize);
         if iy as usize >= self.vertical.input {
             slots.fill(E::default());
             return Some(());
         }
-        let mut inside = 0..slots.len();
-        if ix < 0 || ix as usize + (slots.len() - 1) * stride >= width {
-            let pixels = |distance: isize| (distance.max(0) as usize).div_ceil(stride.max(1));
-            inside = pixels(-ix)..pixels(width as isize - ix).min(slots.len());
-            slots.fill(E::default());
-            if inside.is_empty() {
-                return Some(());
-            }
-        }
-        let ix = (ix + (inside.start * stride) as isize) as usize;
-        let slots = slots.get_mut(inside)?;
+        let (first, slots) = self.inside(ix, slots)?;
         let [step_c, step_y, step_x] = self.steps;
-        let x = x.get(tap.channel * step_c + iy as usize * step_y + ix * step_x..)?;
-        match stride * step_x {
-            1 => slots.iter_mut().zip(x).for_each(|(slot, &x)| *slot = convert(x)),
-            step => {
-                let x = x.iter().step_by(step.max(1));
-                slots.iter_mut().zip(x).for_each(|(slot, &x)| *slot = convert(x));
-            }
+        let x = x.get(tap.channel * step_c + iy as usize * step_y + first * step_x..)?;
+        let step = (self.horizontal.stride * step_x).max(1);
+        // Fours are written out, because a plain loop becomes a call of memcpy, which on the chip
+        // goes byte by byte where the alignments modulo 8 differ.
+        let (fours, rest) =
+            if step == 1 { slots.as_chunks_mut::<4>() } else { (&mut [][..], slots) };
+        for (four, &[a, b, c, d]) in fours.iter_mut().zip(x.as_chunks().0) {
+            *four = [convert(a), convert(b), convert(c), convert(d)];
         }
+        let x = x.get(4 * fours.len()..)?.iter().step_by(step);
+        rest.iter_mut().zip(x).for_each(|(slot, &x)| *slot = convert(x));
         Some(())
+    }
+
+    /// The slots whose pixels lie inside the image's columns, and the column of the first of them;
+    /// the others become 0. The first of all slots belongs to column `ix`.
+    #[inline(always)]
+    fn inside<'s, E: Copy + Default>(
+        &self,
+        ix: isize,
+        slots: &'s mut [E],
+    ) -> Option<(usize, &'s mut [E])> {
+        let (width, stride) = (self.horizontal.input, self.horizontal.stride);
+        if ix >= 0 && ix as usize + (slots.len() - 1) * stride < width {
+            return Some((ix as usize, slots));
+        }
+        let pixels = |distance: isize| {
+            let distance = distance.max(0) as usize;
+            if stride == 1 { distance } else { distance.div_ceil(stride.max(1)) }
+        };
+        let end = pixels(width as isize - ix).min(slots.len());
+        let (slots, outside) = slots.split_at_mut_checked(end)?;
+        outside.fill(E::default());
+        let start = pixels(-ix).min(end);
+        let (outside, slots) = slots.split_at_mut_checked(start)?;
+        outside.fill(E::default());
+        Some((if slots.is_empty() { 0 } else { (ix + (start * stride) as isize) as usize }, slots))
     }
 }

@@ -67,7 +67,7 @@ macro_rules! lanes {
         impl Lanes for $element {
             fn run(level: Level, p: &mut dyn Product<Self>) -> Option<()> {
                 match level.0 {
-                    Instructions::Portable => blocked::run::<$element, $element, 1>(p),
+                    Instructions::Portable => blocked::run::<$element, $element, 1, 4>(p),
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: a `Level` of AVX2 exists only where the CPU has it.
                     Instructions::Avx2 => unsafe { x86::run_avx2::<$element, x86::$avx2>(p) },
@@ -109,12 +109,12 @@ mod x86 {
 
     #[target_feature(enable = "avx2,fma")]
     pub fn run_avx2<E: Element, V: Vector<E, 8>>(p: &mut dyn Product<E>) -> Option<()> {
-        run::<E, V, 8>(p)
+        run::<E, V, 8, 2>(p)
     }
 
     #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
     pub fn run_avx512<E: Element, V: Vector<E, 16>>(p: &mut dyn Product<E>) -> Option<()> {
-        run::<E, V, 16>(p)
+        run::<E, V, 16, 1>(p)
     }
 
     macro_rules! vector {
