@@ -109,7 +109,7 @@ kinds! {
         "convert the .tflite or .onnx again with `kmodel compile` (or nncase 0.2)";
     UnknownVersion, Version, "kmodel version {0} is not known; this library runs versions 3 and 4",
         "check the flash address; if the file is right, convert the model again with `kmodel compile`";
-    ByteSwapped, Version, "a kmodel v3 with its bytes swapped in groups of four, as the original load_flash wants it",
+    ByteSwapped, Version, "a kmodel with its bytes swapped in groups of four, as the original load_flash wants it",
         "load it with load_flash, or use the file as it was before the swap";
     Smodel, Decrypt, "an encrypted model (.smodel), bound to one chip; it cannot be opened here",
         "ask its author for the plain .kmodel";
@@ -131,6 +131,8 @@ kinds! {
         "the file is damaged; copy or flash it again";
     Target, Format, "made for target {0}; only 0 (CPU) and 1 (K210) can run here",
         "compile the model again with target k210";
+    FirstLayer, FirstLayer, "the first layer takes neither an image nor a vector",
+        "only kmodel v3 files that begin with a KPU convolution or a fully connected layer can run";
     UnknownOperator, Format, "operator {0} is not known",
         "compile the model again with `kmodel compile`, or tell us which tool made it";
     Unimplemented, NotImplemented, "{what} exists by name only; no K210 runtime implements it",
@@ -280,6 +282,10 @@ impl Error {
                 }
                 ("0", Kind::UnknownOperator | Kind::NotAModel | Kind::Scrambled) => {
                     write_hex(self.values[0], out);
+                }
+                ("0", Kind::Field | Kind::Parameter) if (self.values[0] as i64) < 0 => {
+                    out("-");
+                    write_decimal((self.values[0] as i64).unsigned_abs(), out);
                 }
                 ("0", _) => write_decimal(self.values[0], out),
                 _ => write_decimal(self.values[1], out),

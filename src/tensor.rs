@@ -18,6 +18,14 @@ impl Dtype {
         }
     }
 
+    /// The number that kmodel v4 stores.
+    pub const fn code(self) -> u64 {
+        match self {
+            Dtype::F32 => 0,
+            Dtype::U8 => 1,
+        }
+    }
+
     /// The name as numpy has it.
     pub const fn name(self) -> &'static str {
         match self {

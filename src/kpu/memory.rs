@@ -134,6 +134,11 @@ fn beyond(end: usize) -> Error {
     Error::about(Kind::KpuRam, "the image", [end as u64, KPU_RAM_BYTES as u64])
 }
 
+/// Byte ranges of the lines of all channels, one after the other.
+pub fn line_ranges(row: usize, shape: ImageShape) -> impl Iterator<Item = (usize, usize)> {
+    (0..shape.channels).flat_map(move |channel| lines(row, shape, channel))
+}
+
 /// Byte ranges of the lines of one channel.
 fn lines(row: usize, shape: ImageShape, channel: usize) -> impl Iterator<Item = (usize, usize)> {
     let layout = RowLayout::of(shape.width);

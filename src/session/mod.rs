@@ -1,0 +1,237 @@
+//! A loaded model that runs: input in, every node in turn, outputs out.
+
+pub mod memory;
+pub mod trace;
+mod v3;
+mod v4;
+
+use crate::{
+    error::{Error, Kind, Result},
+    input::{Conversion, Input},
+    kpu::{Accelerator, memory::rows},
+    model::{Model, Operator, Place, Source, Span, Tensor, metadata::Metadata},
+    tensor::Dtype,
+};
+use memory::{ALIGNMENT, Memory, buffered, in_place};
+use trace::{Trace, Written};
+
+/// A model with its memory. Nothing is allocated while it runs.
+pub struct Session<'m> {
+    model: Model,
+    memory: Memory<'m>,
+    conversion: Conversion,
+    metadata: Metadata,
+    layers: u32,
+}
+
+/// Bytes of memory that a [`Session`] of a model wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requirements {
+    /// Main memory of the nodes.
+    pub main: usize,
+    /// Buffer for the parameters of the largest node; 0 if they are used where they lie.
+    pub buffer: usize,
+}
+
+impl Requirements {
+    /// What a session of the model wants.
+    pub fn of(model: &Model, source: &dyn Source) -> Result<Self> {
+        let mut buffer = 0;
+        for node in model.nodes(source) {
+            let blobs = match node?.operator {
+                Operator::V3(operator) => v3::file_blobs(&operator),
+                Operator::V4(operator) => v4::file_blobs(&operator, model),
+            };
+            let copied =
+                blobs.iter().filter(|(span, align)| in_place(source, *span, *align).is_none());
+            buffer = buffer.max(copied.map(|(span, _)| buffered(span.len)).sum());
+        }
+        Ok(Self { main: model.main_memory(), buffer })
+    }
+
+    /// The size of the memory to give to [`Session::new`], whatever its alignment.
+    pub fn bytes(&self) -> usize {
+        self.main + self.buffer + ALIGNMENT - 1
+    }
+}
+
+impl<'m> Session<'m> {
+    /// A session of a model in `memory`, which has at least [`Requirements::bytes`].
+    pub fn new(model: Model, source: &'m dyn Source, memory: &'m mut [u8]) -> Result<Self> {
+        let required = Requirements::of(&model, source)?;
+        if memory.len() < required.bytes() {
+            let sizes = [required.bytes() as u64, memory.len() as u64];
+            return Err(Error::about(Kind::NoMemory, "the model's working memory", sizes));
+        }
+        let metadata = model.metadata(source);
+        let (low, high) = metadata.input_range.unwrap_or((0.0, 1.0));
+        Ok(Self {
+            model,
+            memory: Memory::new(source, memory, required.main)?,
+            conversion: Conversion::range(low, high),
+            metadata,
+            layers: model.node_count(),
+        })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The file.
+    pub fn source(&self) -> &'m dyn Source {
+        self.memory.source()
+    }
+
+    /// Labels, anchors and notes that stand behind the model.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// An input's type and shape.
+    pub fn input(&self, index: u32) -> Result<Tensor> {
+        self.model.input(self.memory.source(), index)
+    }
+
+    /// An output's place, type and shape. After [`set_layers`](Self::set_layers) with fewer than
+    /// all there is one output: what the last of them writes.
+    pub fn output(&self, index: u32) -> Result<Tensor> {
+        let source = self.memory.source();
+        if self.layers == self.model.node_count() {
+            return self.model.output(source, index);
+        }
+        let last = self.model.nodes(source).nth(self.layers as usize - 1);
+        match last {
+            Some(node) if index == 0 => self.model.node_output(source, &node?),
+            _ => Err(Error::about(Kind::OutputIndex, "", [index.into(), 1])),
+        }
+    }
+
+    /// Number of outputs; see [`output`](Self::output).
+    pub fn output_count(&self) -> u32 {
+        if self.layers == self.model.node_count() { self.model.output_count() } else { 1 }
+    }
+
+    /// Runs only the first `layers` nodes from now on; 0: all.
+    pub fn set_layers(&mut self, layers: u32) -> Result<()> {
+        let all = self.model.node_count();
+        if layers > all {
+            return Err(Error::about(Kind::LayerCount, "", [layers.into(), all.into()]));
+        }
+        self.layers = if layers == 0 { all } else { layers };
+        Ok(())
+    }
+
+    /// What a pixel byte means for a model that takes floats; also the scaling of the
+    /// [`Input`]s of every later run.
+    pub fn set_conversion(&mut self, conversion: Conversion) {
+        self.conversion = conversion;
+    }
+
+    /// Runs the model on its only input.
+    pub fn forward(&mut self, accelerator: &mut dyn Accelerator, input: &Input<'_>) -> Result<()> {
+        self.forward_traced(accelerator, core::slice::from_ref(input), &mut ())
+    }
+
+    /// Runs the model on all its inputs, watched by `trace`.
+    pub fn forward_traced(
+        &mut self,
+        accelerator: &mut dyn Accelerator,
+        inputs: &[Input<'_>],
+        trace: &mut dyn Trace,
+    ) -> Result<()> {
+        let count = self.model.input_count();
+        if inputs.len() != count as usize {
+            return Err(Error::about(Kind::InputCount, "", [inputs.len() as u64, count.into()]));
+        }
+        for (index, input) in inputs.iter().enumerate() {
+            self.put(accelerator, index as u32, input)?;
+        }
+        self.run(accelerator, trace)
+    }
+
+    fn put(
+        &mut self,
+        accelerator: &mut dyn Accelerator,
+        index: u32,
+        input: &Input<'_>,
+    ) -> Result<()> {
+        let tensor = self.input(index)?;
+        match tensor.place {
+            Place::Kpu(row) => input.put_in_kpu(&tensor, &self.conversion, row, accelerator.ram()),
+            Place::Main(start) => {
+                let span = Span { offset: start, len: tensor.bytes() };
+                input.put(&tensor, &self.conversion, self.memory.main_mut(span)?)
+            }
+            Place::Constants(_) => Err(Error::about(Kind::WrongMemory, "the input", [0; 2])),
+        }
+    }
+
+    fn run(&mut self, accelerator: &mut dyn Accelerator, trace: &mut dyn Trace) -> Result<()> {
+        let source = self.memory.source();
+        for node in self.model.nodes(source).take(self.layers as usize) {
+            let node = node?;
+            trace.begin(&node)?;
+            match &node.operator {
+                Operator::V3(operator) => v3::run(operator, &mut self.memory, accelerator),
+                Operator::V4(operator) => {
+                    v4::run(operator, &self.model, &mut self.memory, accelerator)
+                }
+            }
+            .map_err(|e| e.at_node(node.index).at(node.offset as u64))?;
+            let (model, memory) = (&self.model, &self.memory);
+            trace.end(&node, Written { model, node: &node, memory, accelerator })?;
+        }
+        Ok(())
+    }
+
+    /// The bytes of an output that lies in main memory or constants.
+    pub fn output_bytes(&self, index: u32) -> Result<&[u8]> {
+        let tensor = self.output(index)?;
+        let len = tensor.bytes();
+        match tensor.place {
+            Place::Main(offset) => self.memory.main(Span { offset, len }),
+            _ => Err(Error::about(Kind::WrongMemory, "the output", [2, 0])),
+        }
+    }
+
+    /// Copies an output's bytes, wherever it lies, into `bytes` of its size.
+    pub fn read_output(
+        &self,
+        accelerator: &mut dyn Accelerator,
+        index: u32,
+        bytes: &mut [u8],
+    ) -> Result<()> {
+        let tensor = self.output(index)?;
+        if bytes.len() != tensor.bytes() {
+            let sizes = [bytes.len() as u64, tensor.bytes() as u64];
+            return Err(Error::about(Kind::SizeMismatch, "the buffer for the output", sizes));
+        }
+        match tensor.place {
+            Place::Main(offset) => {
+                bytes.copy_from_slice(self.memory.main(Span { offset, len: bytes.len() })?);
+                Ok(())
+            }
+            Place::Kpu(row) => {
+                let image = tensor.image();
+                for (n, bytes) in bytes.chunks_exact_mut(image.elements()).enumerate() {
+                    accelerator.download(row + n * rows(image), image, bytes)?;
+                }
+                Ok(())
+            }
+            Place::Constants(offset) => self
+                .memory
+                .source()
+                .read(self.model.constants().map_or(offset, |c| c.offset + offset), bytes),
+        }
+    }
+
+    /// An output as floats, if it is of that type.
+    pub fn output_floats(&self, index: u32) -> Result<&[f32]> {
+        if self.output(index)?.dtype != Dtype::F32 {
+            return Err(Error::about(Kind::WrongDtype, "the output", [Dtype::U8.code(), 0]));
+        }
+        memory::cast(self.output_bytes(index)?)
+    }
+}

@@ -1,0 +1,69 @@
+//! Watching a model run, node by node.
+
+use super::memory::Memory;
+use crate::{
+    error::Result,
+    kpu::{
+        Accelerator,
+        memory::{line_ranges, rows},
+    },
+    model::{Model, Node, Operator, Place, Span, Tensor, metadata::CRC},
+};
+
+/// Is told of every node; an error from it ends the run.
+pub trait Trace {
+    /// Before a node runs.
+    fn begin(&mut self, node: &Node<Operator>) -> Result<()> {
+        let _ = node;
+        Ok(())
+    }
+
+    /// After a node has run.
+    fn end(&mut self, node: &Node<Operator>, result: Written<'_>) -> Result<()> {
+        let (_, _) = (node, result);
+        Ok(())
+    }
+}
+
+/// Watches nothing.
+impl Trace for () {}
+
+/// What a node has written.
+pub struct Written<'t> {
+    pub(super) model: &'t Model,
+    pub(super) node: &'t Node<Operator>,
+    pub(super) memory: &'t Memory<'t>,
+    pub(super) accelerator: &'t mut dyn Accelerator,
+}
+
+impl Written<'_> {
+    /// The tensor's place, type and shape.
+    pub fn tensor(&self) -> Result<Tensor> {
+        self.model.node_output(self.memory.source(), self.node)
+    }
+
+    /// Calls `each` with the tensor's bytes, piece by piece, in N, C, H, W order.
+    pub fn pieces(&mut self, mut each: impl FnMut(&[u8])) -> Result<()> {
+        let tensor = self.tensor()?;
+        match tensor.place {
+            Place::Main(offset) => each(self.memory.main(Span { offset, len: tensor.bytes() })?),
+            Place::Kpu(row) => {
+                let (ram, image) = (self.accelerator.ram(), tensor.image());
+                for n in 0..tensor.batches() {
+                    for (begin, end) in line_ranges(row + n * rows(image), image) {
+                        each(ram.get(begin..end).unwrap_or(&[]));
+                    }
+                }
+            }
+            Place::Constants(_) => {}
+        }
+        Ok(())
+    }
+
+    /// CRC-32 (as in zip) of the tensor's bytes in N, C, H, W order.
+    pub fn crc(&mut self) -> Result<u32> {
+        let mut digest = CRC.digest();
+        self.pieces(|piece| digest.update(piece))?;
+        Ok(digest.finalize())
+    }
+}
