@@ -119,9 +119,15 @@ void desktop_draw_picture(desktop_picture_t *to,
                           float scale_y);
 
 // Writes the planes that the KPU takes: R, G, B, or gray; width * height bytes each.
+//
+// # Safety
+// The pointers are as the module says.
 void desktop_planes(const desktop_picture_t *from, uint8_t *planes);
 
 // Fills a picture with its planes.
+//
+// # Safety
+// The pointers are as the module says.
 void desktop_take_planes(desktop_picture_t *to, const uint8_t *planes);
 
 // Turns every bit over.
@@ -138,6 +144,9 @@ void desktop_rotate(desktop_picture_t *picture, const desktop_rotation_t *rotati
 
 // The transform (two lines of a 3 x 3 matrix) that takes the `count` points `to` to `from`, each
 // x and y.
+//
+// # Safety
+// The pointers are as the module says.
 void desktop_estimate_transform(const float *from,
                                 const float *to,
                                 size_t count,
@@ -145,6 +154,9 @@ void desktop_estimate_transform(const float *from,
 
 // Fills the planes of `to` with those of `from`, looked up through a transform. Both have the
 // same bytes per pixel; their pixels are not used.
+//
+// # Safety
+// The pointers are as the module says.
 void desktop_warp_planes(const desktop_picture_t *from,
                          const uint8_t *from_planes,
                          const desktop_picture_t *to,
@@ -185,6 +197,9 @@ void desktop_draw_cross(desktop_picture_t *picture,
 void desktop_draw_text(desktop_picture_t *picture, const desktop_text_t *text);
 
 // Draws further text in a font whose glyphs are these bytes.
+//
+// # Safety
+// The pointers are as the module says.
 void desktop_font_load(size_t width, size_t height, const uint8_t *glyphs, size_t length);
 
 // Draws further text in a font that lies in the flash.
@@ -194,6 +209,9 @@ void desktop_font_load_flash(size_t width, size_t height, size_t address);
 void desktop_font_free(void);
 
 // Reads a picture file's bytes. `picture` is given back with `desktop_release`.
+//
+// # Safety
+// The pointers are as the module says.
 bool desktop_decode(const uint8_t *bytes, size_t length, desktop_picture_t *picture);
 
 // Frees the pixels that `desktop_decode` or `desktop_take` gave.
@@ -217,6 +235,9 @@ int32_t desktop_take(uint32_t width, uint32_t height, desktop_picture_t *picture
 bool desktop_show(const desktop_picture_t *picture);
 
 // Reads the flash; behind its end everything is erased.
+//
+// # Safety
+// The pointers are as the module says.
 void desktop_flash_read(size_t address, uint8_t *bytes, size_t length);
 
 // Whether the BOOT key is held down.

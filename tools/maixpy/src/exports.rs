@@ -259,16 +259,22 @@ pub extern "C" fn desktop_draw_picture(
 }
 
 /// Writes the planes that the KPU takes: R, G, B, or gray; width * height bytes each.
+///
+/// # Safety
+/// The pointers are as the module says.
 #[unsafe(no_mangle)]
-pub extern "C" fn desktop_planes(from: &DesktopPicture, planes: *mut u8) {
+pub unsafe extern "C" fn desktop_planes(from: &DesktopPicture, planes: *mut u8) {
     // SAFETY: C promises that many bytes.
     let planes = unsafe { slice::from_raw_parts_mut(planes, from.planes()) };
     from.view().planes(planes);
 }
 
 /// Fills a picture with its planes.
+///
+/// # Safety
+/// The pointers are as the module says.
 #[unsafe(no_mangle)]
-pub extern "C" fn desktop_take_planes(to: &mut DesktopPicture, planes: *const u8) {
+pub unsafe extern "C" fn desktop_take_planes(to: &mut DesktopPicture, planes: *const u8) {
     // SAFETY: C promises that many bytes.
     let planes = unsafe { slice::from_raw_parts(planes, to.planes()) };
     to.canvas().take_planes(planes);
@@ -301,8 +307,11 @@ pub extern "C" fn desktop_rotate(picture: &mut DesktopPicture, rotation: &Deskto
 
 /// The transform (two lines of a 3 x 3 matrix) that takes the `count` points `to` to `from`, each
 /// x and y.
+///
+/// # Safety
+/// The pointers are as the module says.
 #[unsafe(no_mangle)]
-pub extern "C" fn desktop_estimate_transform(
+pub unsafe extern "C" fn desktop_estimate_transform(
     from: *const f32,
     to: *const f32,
     count: usize,
@@ -319,8 +328,11 @@ pub extern "C" fn desktop_estimate_transform(
 
 /// Fills the planes of `to` with those of `from`, looked up through a transform. Both have the
 /// same bytes per pixel; their pixels are not used.
+///
+/// # Safety
+/// The pointers are as the module says.
 #[unsafe(no_mangle)]
-pub extern "C" fn desktop_warp_planes(
+pub unsafe extern "C" fn desktop_warp_planes(
     from: &DesktopPicture,
     from_planes: *const u8,
     to: &DesktopPicture,
@@ -406,8 +418,16 @@ pub extern "C" fn desktop_draw_text(picture: &mut DesktopPicture, text: &Desktop
 }
 
 /// Draws further text in a font whose glyphs are these bytes.
+///
+/// # Safety
+/// The pointers are as the module says.
 #[unsafe(no_mangle)]
-pub extern "C" fn desktop_font_load(width: usize, height: usize, glyphs: *const u8, length: usize) {
+pub unsafe extern "C" fn desktop_font_load(
+    width: usize,
+    height: usize,
+    glyphs: *const u8,
+    length: usize,
+) {
     // SAFETY: C promises that many bytes.
     let glyphs = unsafe { slice::from_raw_parts(glyphs, length) }.to_vec();
     board().font = Some(Font { width, height, glyphs });
@@ -429,8 +449,11 @@ pub extern "C" fn desktop_font_free() {
 }
 
 /// Reads a picture file's bytes. `picture` is given back with `desktop_release`.
+///
+/// # Safety
+/// The pointers are as the module says.
 #[unsafe(no_mangle)]
-pub extern "C" fn desktop_decode(
+pub unsafe extern "C" fn desktop_decode(
     bytes: *const u8,
     length: usize,
     picture: &mut DesktopPicture,
@@ -503,8 +526,11 @@ pub extern "C" fn desktop_show(picture: &DesktopPicture) -> bool {
 }
 
 /// Reads the flash; behind its end everything is erased.
+///
+/// # Safety
+/// The pointers are as the module says.
 #[unsafe(no_mangle)]
-pub extern "C" fn desktop_flash_read(address: usize, bytes: *mut u8, length: usize) {
+pub unsafe extern "C" fn desktop_flash_read(address: usize, bytes: *mut u8, length: usize) {
     // SAFETY: C promises that many bytes.
     board().flash.read(address, unsafe { slice::from_raw_parts_mut(bytes, length) });
 }

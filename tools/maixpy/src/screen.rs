@@ -21,7 +21,7 @@ pub enum Screen {
         shown: usize,
     },
     /// Into a window; opened with the first frame.
-    Window(Option<OpenWindow>),
+    Window(Option<Box<OpenWindow>>),
 }
 
 /// A window; it stays on the thread that opened it.
@@ -62,7 +62,7 @@ impl Screen {
                             frame.height,
                             WindowOptions { scale: minifb::Scale::X2, ..Default::default() },
                         );
-                        window.insert(OpenWindow(opened.context("--lcd window")?))
+                        window.insert(Box::new(OpenWindow(opened.context("--lcd window")?)))
                     }
                 };
                 let pixels: Vec<u32> = frame
