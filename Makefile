@@ -3,13 +3,13 @@
 SECONDS ?= 60
 FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 
-.PHONY: help setup setup-chip demo build test check bench docs fuzz firmware-lib link-test
+.PHONY: help setup setup-chip demo build test check bench docs fuzz firmware-lib link-test chip-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Cargo's options for the chip.
-CHIP = --profile chip --features firmware --target targets/k210.json -Zbuild-std=core -Zjson-target-spec
+CHIP = --profile chip --target targets/k210.json -Zbuild-std=core -Zjson-target-spec
 
 setup:
 	@scripts/setup.sh rust
@@ -29,7 +29,8 @@ test: setup ## all tests
 check: setup-chip ## format, lints, documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTC_BOOTSTRAP=1 cargo clippy -p maix-kpu --lib $(CHIP) -- -D warnings
+	RUSTC_BOOTSTRAP=1 cargo clippy -p maix-kpu --lib --features firmware $(CHIP) -- -D warnings
+	RUSTC_BOOTSTRAP=1 cargo clippy -p on-chip $(CHIP) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
 
 bench: setup ## benchmarks; docs/performance.md tells how to read them
@@ -46,7 +47,10 @@ fuzz: ## each fuzz target for SECONDS=60
 	done
 
 firmware-lib: setup-chip ## the chip's library, target/firmware/libmaix_kpu.a
-	scripts/firmware-lib.sh $(CHIP)
+	scripts/firmware-lib.sh --features firmware $(CHIP)
 
 link-test: firmware-lib ## links the chip's library as a firmware does; its size by room
 	tests/firmware_link/run.sh
+
+chip-test: setup-chip ## layers on the emulated chip's KPU give what the simulator gives
+	tests/on_chip/run.sh $(CHIP)

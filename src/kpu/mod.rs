@@ -17,6 +17,8 @@ use crate::{
 
 pub use arithmetic::{Activation, BatchNorm, Rounding};
 pub use fast::Level;
+#[cfg(target_os = "none")]
+pub use hardware::Hardware;
 pub use layer::{ACTIVATION_BYTES, Kernel, Layer, Pool};
 pub use simulator::Simulator;
 
