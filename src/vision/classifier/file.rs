@@ -14,11 +14,15 @@
 //! | 4 | version, 1 |
 //! | 4 | CRC-32 of everything before |
 
+use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
+
 use super::{Capacity, Classifier};
 use crate::error::{Error, Kind, Result};
 
 const SEAL_NAME: [u8; 4] = *b"KCLS";
 const SEAL_VERSION: u32 = 1;
+/// CRC-32 as in zip; a table would cost the chip more flash than the rest of the classifier.
+const CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
 /// How a classifier is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +41,7 @@ impl Classifier<'_> {
         if form == Form::Original {
             return self.write(out);
         }
-        let mut crc = Crc::new();
+        let mut crc = CRC.digest();
         let mut sealed = |piece: &[u8]| {
             crc.update(piece);
             out(piece)
@@ -45,7 +49,7 @@ impl Classifier<'_> {
         self.write(&mut sealed)?;
         sealed(&SEAL_NAME)?;
         sealed(&SEAL_VERSION.to_le_bytes())?;
-        out(&crc.finish().to_le_bytes())
+        out(&crc.finalize().to_le_bytes())
     }
 
     /// Not inlined: one copy serves both forms.
@@ -195,9 +199,7 @@ fn check_seal(bytes: &[u8], seal: &[u8]) -> Result<()> {
     if version != SEAL_VERSION {
         return Err(wrong("the version", version.into(), SEAL_VERSION.into()).at(offset + 4));
     }
-    let mut crc = Crc::new();
-    crc.update(bytes.get(..bytes.len().saturating_sub(4)).unwrap_or_default());
-    let expected = crc.finish();
+    let expected = CRC.checksum(bytes.get(..bytes.len().saturating_sub(4)).unwrap_or_default());
     if sum != expected {
         return Err(wrong("the checksum", sum.into(), expected.into()).at(offset + 8));
     }
@@ -216,28 +218,4 @@ fn take<const N: usize>(what: &'static str, bytes: &[u8], rest: &mut &[u8]) -> R
     };
     *rest = behind;
     Ok(*taken)
-}
-
-/// CRC-32 (IEEE), bit by bit: tables would cost the chip more flash than the rest of the file.
-struct Crc(u32);
-
-impl Crc {
-    const POLYNOMIAL: u32 = 0xEDB8_8320;
-
-    fn new() -> Self {
-        Self(u32::MAX)
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 ^= u32::from(byte);
-            for _ in 0..8 {
-                self.0 = (self.0 >> 1) ^ ((self.0 & 1) * Self::POLYNOMIAL);
-            }
-        }
-    }
-
-    fn finish(&self) -> u32 {
-        !self.0
-    }
 }
