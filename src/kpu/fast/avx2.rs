@@ -91,11 +91,14 @@ fn dot<const FROM: usize>(
             }
         }
     }
-    for (sums, half) in sums.iter_mut().skip(FROM).zip(&half) {
-        let places = sums.get_mut(column..).unwrap_or_default().as_chunks_mut::<8>().0;
-        for (place, &sum) in places.iter_mut().zip(half) {
-            // SAFETY: there is place for 8 sums.
-            unsafe { _mm256_storeu_si256(place.as_mut_ptr().cast(), sum) };
+    // Indices that the compiler knows keep the sums in registers.
+    for o in 0..BLOCK / 2 {
+        let places = sums[FROM + o].get_mut(column..).unwrap_or_default().as_chunks_mut::<8>().0;
+        if let Some(places) = places.first_chunk_mut::<2>() {
+            for v in 0..2 {
+                // SAFETY: there is place for 8 sums.
+                unsafe { _mm256_storeu_si256(places[v].as_mut_ptr().cast(), half[o][v]) };
+            }
         }
     }
 }

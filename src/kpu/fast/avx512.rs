@@ -86,11 +86,14 @@ fn dot<const V: usize, const BYTES: usize>(
             }
         }
     }
-    for (sums, block) in sums.iter_mut().zip(&block) {
-        let places = sums.get_mut(column..).unwrap_or_default().as_chunks_mut::<LANES>().0;
-        for (place, &sum) in places.iter_mut().zip(block) {
-            // SAFETY: there is place for 16 sums.
-            unsafe { _mm512_storeu_si512(place.as_mut_ptr().cast(), sum) };
+    // Indices that the compiler knows keep the sums in registers.
+    for o in 0..BLOCK {
+        let places = sums[o].get_mut(column..).unwrap_or_default().as_chunks_mut::<LANES>().0;
+        if let Some(places) = places.first_chunk_mut::<V>() {
+            for v in 0..V {
+                // SAFETY: there is place for 16 sums.
+                unsafe { _mm512_storeu_si512(places[v].as_mut_ptr().cast(), block[o][v]) };
+            }
         }
     }
 }

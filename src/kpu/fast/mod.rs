@@ -22,7 +22,7 @@ use crate::{
         memory::{self, KPU_RAM_BYTES},
     },
 };
-use output::{Channel, Narrow, Sums};
+use output::{Channel, Narrow, Sums, Work};
 use pack::{Geometry, PackedWeights, pack_weights};
 use portable::Portable;
 
@@ -216,6 +216,7 @@ impl Run<'_> {
         let mut products = [[0; STRIP]; BLOCK];
         let mut high_products = [[0; STRIP]; BLOCK];
         let mut terms = [0; STRIP];
+        let mut work = Work::new();
 
         if layer.arg_x == 0 {
             pixel_sums.fill(0);
@@ -258,7 +259,7 @@ impl Run<'_> {
                         terms: &terms,
                     };
                     let bytes = plane.get_mut(first..first + count).unwrap_or_default();
-                    self.output(channel, sums, bytes);
+                    self.output(channel, sums, &mut work, bytes);
                 }
             }
             for (o, plane) in planes.chunks_exact(padded).take(norms.len()).enumerate() {
@@ -290,6 +291,7 @@ impl Run<'_> {
         let taps = taps.get(..area).unwrap_or(&taps);
         let (mut products, mut high_products) = ([0; STRIP], [0; STRIP]);
         let (mut pixel_sums, mut terms) = ([0; STRIP], [0; STRIP]);
+        let mut work = Work::new();
         let norms = job.batch_norm.as_chunks().0;
         let rows = job.weights.chunks_exact(job.weights.len() / channels);
         for (channel, (norm, row)) in norms.iter().zip(rows).enumerate() {
@@ -313,7 +315,7 @@ impl Run<'_> {
                     pixels: pixel_sums,
                     terms: &terms,
                 };
-                self.output(&output, sums, bytes);
+                self.output(&output, sums, &mut work, bytes);
             }
             self.write(ram, channel, plane)?;
         }
@@ -321,8 +323,9 @@ impl Run<'_> {
     }
 
     #[inline(always)]
-    fn output(&self, channel: &Channel, sums: Sums<'_>, bytes: &mut [u8]) {
-        channel.apply(sums, self.activation, self.narrow.as_ref(), self.rounding, bytes);
+    fn output(&self, channel: &Channel, sums: Sums<'_>, work: &mut Work, bytes: &mut [u8]) {
+        let narrow = self.narrow.as_ref();
+        channel.apply(sums, self.activation, narrow, self.rounding, work, bytes);
     }
 
     /// Pools a plane and writes it to KPU RAM.
@@ -337,8 +340,8 @@ impl Run<'_> {
             let source = plane.get(y * layer.pool.stride() * pitch..).unwrap_or_default();
             match layer.pool {
                 Pool::None | Pool::LeftTop2 | Pool::RightTop2 | Pool::LeftTop4 => {
-                    let source = plane.get(y * pitch..).unwrap_or_default();
-                    line.iter_mut().zip(source).for_each(|(to, &from)| *to = from);
+                    let source = plane.get(y * pitch..y * pitch + width).unwrap_or_default();
+                    line.copy_from_slice(source);
                 }
                 Pool::Max2 => {
                     let lower = source.get(pitch..).unwrap_or_default();

@@ -114,12 +114,44 @@ impl Piece {
         Some(Self { start: from as i32, line: Some(line), bias: bias as i32 })
     }
 
+    /// Writes the results of the values above the start.
+    #[inline(always)]
+    fn apply(&self, values: &[i32], results: &mut [i32]) {
+        let Self { start, bias, line } = *self;
+        let places = results.iter_mut().zip(values);
+        let Some(Line { limit, mul, shift, low, odd }) = line else {
+            for (result, &value) in places {
+                let before = *result;
+                *result = if value > start { bias } else { before };
+            }
+            return;
+        };
+        for (result, &value) in places {
+            let product = value.wrapping_sub(start).clamp(0, limit) * mul;
+            let rounded = (product + low + (product >> shift & odd)) >> shift;
+            let before = *result;
+            *result = if value > start { (rounded + bias).min(255) } else { before };
+        }
+    }
+
     /// Whether `next` only says again what this piece says.
     fn continues_as(&self, next: &Self) -> bool {
         self.start <= next.start
             && self.line.is_none()
             && next.line.is_none()
             && self.bias == next.bias
+    }
+}
+
+/// Memory for the values of a strip on their way.
+pub(super) struct Work {
+    values: [i32; STRIP],
+    results: [i32; STRIP],
+}
+
+impl Work {
+    pub const fn new() -> Self {
+        Self { values: [0; STRIP], results: [0; STRIP] }
     }
 }
 
@@ -172,26 +204,24 @@ impl Channel {
         activation: &Activation,
         narrow: Option<&Narrow>,
         rounding: Rounding,
+        work: &mut Work,
         bytes: &mut [u8],
     ) {
         match narrow {
-            Some(narrow) if self.narrow => self.apply_narrow(sums, narrow, bytes),
+            Some(narrow) if self.narrow => self.apply_narrow(sums, narrow, work, bytes),
             _ => self.apply_wide(sums, activation, rounding, bytes),
         }
     }
 
     #[inline(always)]
-    fn apply_narrow(&self, sums: Sums<'_>, narrow: &Narrow, bytes: &mut [u8]) {
-        let mut values = [0i32; STRIP];
-        let mut results = [0i32; STRIP];
+    fn apply_narrow(&self, sums: Sums<'_>, narrow: &Narrow, work: &mut Work, bytes: &mut [u8]) {
         let count = bytes.len().min(STRIP);
-        let (values, results) = (&mut values[..count], &mut results[..count]);
+        let (values, results) = (&mut work.values[..count], &mut work.results[..count]);
 
         // Sums of 32 bits may wrap on the way; what they end at fits.
-        let (constant, mul, add) = (self.constant as i32, i64::from(self.norm.mul), self.norm.add);
-        let shift = self.norm.shift;
+        let (constant, BatchNorm { mul, shift, add }) = (self.constant as i32, self.norm);
         for ((value, &products), &term) in values.iter_mut().zip(sums.products).zip(sums.terms) {
-            *value = products.wrapping_add(constant).wrapping_add(term);
+            *value = products.wrapping_add(term).wrapping_add(constant);
         }
         if let Some(high) = sums.high_products {
             for (value, &high) in values.iter_mut().zip(high) {
@@ -199,27 +229,11 @@ impl Channel {
             }
         }
         for value in values.iter_mut() {
-            let product = i64::from(*value) * mul;
+            let product = i64::from(*value) * i64::from(mul);
             *value = ((product as u64 >> shift) as i32).wrapping_add(add);
         }
-        for (index, piece) in narrow.pieces().iter().enumerate() {
-            let start = if index == 0 { i32::MIN } else { piece.start };
-            match piece.line {
-                None => {
-                    for (result, &value) in results.iter_mut().zip(&*values) {
-                        *result = if value > start { piece.bias } else { *result };
-                    }
-                }
-                Some(Line { limit, mul, shift, low, odd }) => {
-                    for (result, &value) in results.iter_mut().zip(&*values) {
-                        let distance = value.wrapping_sub(piece.start).clamp(0, limit);
-                        let product = distance * mul;
-                        let rounded = (product + low + (product >> shift & odd)) >> shift;
-                        let byte = (rounded + piece.bias).min(255);
-                        *result = if value > start { byte } else { *result };
-                    }
-                }
-            }
+        for piece in narrow.pieces() {
+            piece.apply(values, results);
         }
         for (byte, &result) in bytes.iter_mut().zip(&*results) {
             *byte = result as u8;

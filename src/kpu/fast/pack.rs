@@ -3,7 +3,7 @@
 use core::array;
 
 use crate::kpu::{
-    Job, Layer, Pool,
+    Job, Kernel, Layer, Pool,
     fast::BLOCK,
     memory::{ROW_BYTES, RowLayout},
 };
@@ -99,20 +99,22 @@ impl Geometry {
         packed: &mut [[u8; N]],
     ) {
         let pad = [layer.pad_value ^ 0x80; N];
-        let height = layer.input.height;
-        let lines = packed.chunks_exact_mut(self.pitch).take(self.pixels() / self.pitch);
-        for (index, line) in lines.enumerate() {
-            let (phase, y) = (index / self.lines, index % self.lines);
-            let y = (y * self.stride + phase / self.phases).wrapping_sub(self.border);
-            let x = self.phase_column(phase % self.phases);
-            if y >= height {
-                line.fill(pad);
-                continue;
+        let last = layer.input.channels - 1;
+        let mut lines = packed.chunks_exact_mut(self.pitch);
+        for phase_y in 0..self.phases {
+            for phase_x in 0..self.phases {
+                for (y, line) in (0..self.lines).zip(&mut lines) {
+                    let y = (y * self.stride + phase_y).wrapping_sub(self.border);
+                    if y >= layer.input.height {
+                        line.fill(pad);
+                        continue;
+                    }
+                    // Weights of channels that do not exist are 0: their pixels may be any.
+                    let sources =
+                        array::from_fn(|n| input_line(ram, layer, (first + n).min(last), y));
+                    self.pack_line(sources, self.phase_column(phase_x), pad, line);
+                }
             }
-            // Weights of channels that do not exist are 0, so that their pixels may be any.
-            let last = layer.input.channels - 1;
-            let sources = array::from_fn(|n| input_line(ram, layer, (first + n).min(last), y));
-            self.pack_line(sources, x, pad, line);
         }
     }
 
@@ -156,19 +158,47 @@ pub(super) type PackedWeights = [[[u8; 4]; BLOCK]];
 /// With 16-bit weights, `byte` says which half: 0 the low one, 1 the high one.
 #[inline(always)]
 pub(super) fn pack_weights(job: &Job<'_>, first: usize, byte: usize, packed: &mut PackedWeights) {
-    packed.fill([[0; 4]; BLOCK]);
-    let layer = &job.layer;
-    let area = layer.kernel.area();
-    let groups = layer.input.channels.div_ceil(4);
-    let size = if job.eight_bit { 1 } else { 2 };
-    let rows = job.weights.chunks_exact(layer.taps() * size).skip(first).take(BLOCK);
-    for (o, row) in rows.enumerate() {
-        for (group, weights) in row.chunks(4 * area * size).enumerate() {
-            for (i, weight) in weights.iter().skip(byte).step_by(size).enumerate() {
-                if let Some(place) = packed.get_mut(i % area * groups + group) {
-                    place[o][i / area] = *weight;
-                }
-            }
+    match (job.layer.kernel, job.eight_bit) {
+        (Kernel::K1x1, true) => pack_rows::<1, 1>(job, first, byte, packed),
+        (Kernel::K1x1, false) => pack_rows::<1, 2>(job, first, byte, packed),
+        (Kernel::K3x3, true) => pack_rows::<9, 1>(job, first, byte, packed),
+        (Kernel::K3x3, false) => pack_rows::<9, 2>(job, first, byte, packed),
+    }
+}
+
+/// `AREA` taps of `SIZE` bytes.
+#[inline(always)]
+fn pack_rows<const AREA: usize, const SIZE: usize>(
+    job: &Job<'_>,
+    first: usize,
+    byte: usize,
+    packed: &mut PackedWeights,
+) {
+    let channels = job.layer.input.channels;
+    let groups = channels.div_ceil(4);
+    let mut rows = job.weights.chunks_exact(channels * AREA * SIZE).skip(first);
+    // Output channels that do not exist get any weights: what they give is not looked at.
+    let mut row = rows.next().unwrap_or_default();
+    let rows: [&[[[u8; SIZE]; AREA]]; BLOCK] = array::from_fn(|_| {
+        let weights = row.as_chunks().0.as_chunks().0;
+        row = rows.next().unwrap_or(row);
+        weights
+    });
+
+    let rows = rows.map(|row| row.as_chunks::<4>());
+    let full = rows.map(|(full, _)| full.get(..channels / 4).unwrap_or_default());
+    for group in 0..channels / 4 {
+        for tap in 0..AREA {
+            packed[tap * groups + group] =
+                array::from_fn(|o| array::from_fn(|i| full[o][group][i][tap][byte]));
+        }
+    }
+    // Input channels that do not exist must not count.
+    if channels % 4 != 0 {
+        for tap in 0..AREA {
+            packed[tap * groups + groups - 1] = array::from_fn(|o| {
+                array::from_fn(|i| rows[o].1.get(i).map_or(0, |weights| weights[tap][byte]))
+            });
         }
     }
 }
