@@ -102,18 +102,22 @@ pub fn download(ram: &[u8], row: usize, shape: ImageShape, pixels: &mut [u8]) ->
     Ok(())
 }
 
-/// Line `y` of one channel of the image that begins at `row`.
-pub fn line_mut(
+/// The lines of one channel of the image that begins at `row`, up to the next channel's pixels:
+/// only the first `shape.width` bytes of each are the image's.
+pub(super) fn channel_lines_mut(
     ram: &mut [u8],
     row: usize,
     shape: ImageShape,
     channel: usize,
-    y: usize,
-) -> Result<&mut [u8]> {
+) -> Result<impl Iterator<Item = &mut [u8]>> {
     let layout = RowLayout::of(shape.width);
-    let begin = row * ROW_BYTES + layout.line_offset(shape.height, channel, y);
-    let end = begin + shape.width;
-    ram.get_mut(begin..end).ok_or(beyond(end))
+    let line_bytes = layout.line_rows * ROW_BYTES;
+    let first_row = row * ROW_BYTES + layout.line_offset(shape.height, channel, 0);
+    let begin = layout.pitch * (channel & (layout.group - 1));
+    let end = if layout.group == 1 { line_bytes } else { begin + layout.pitch };
+    let rows = first_row - begin;
+    let lines = ram.get_mut(rows..rows + shape.height * line_bytes).ok_or(beyond(rows))?;
+    Ok(lines.chunks_exact_mut(line_bytes).filter_map(move |line| line.get_mut(begin..end)))
 }
 
 fn check_image(row: usize, shape: ImageShape) -> Result<()> {

@@ -197,7 +197,8 @@ impl Run<'_> {
         let groups = layer.input.channels.div_ceil(4);
         let group_bytes = 4 * geometry.pixels();
         let bytes = scratch.take(groups * group_bytes + 4 * STRIP)?;
-        for (group, packed) in bytes.chunks_exact_mut(group_bytes).take(groups).enumerate() {
+        for group in 0..groups {
+            let packed = bytes.get_mut(group * group_bytes..).unwrap_or_default();
             geometry.pack(ram, layer, 4 * group, packed.as_chunks_mut::<4>().0);
         }
         let (taps, area) = geometry.taps();
@@ -208,7 +209,8 @@ impl Run<'_> {
         let positions = geometry.positions();
         let padded = positions.next_multiple_of(LANES);
         let pixel_sums: &mut [i32] = bytemuck::cast_slice_mut(scratch.take(4 * padded)?);
-        let planes = scratch.take(BLOCK * padded)?;
+        let plane_bytes = padded + LANES;
+        let planes = scratch.take(BLOCK * plane_bytes)?;
         let halves = if job.eight_bit { 1 } else { 2 };
         let weights = scratch.take(halves * area * groups * size_of::<[[u8; 4]; BLOCK]>())?;
         let weights: &mut PackedWeights = bytemuck::cast_slice_mut(weights);
@@ -250,7 +252,7 @@ impl Run<'_> {
                 output::terms(layer, pixel_sums, &mut terms);
                 let results = products.iter().zip(&high_products).zip(channels.iter().flatten());
                 for (((products, high), channel), plane) in
-                    results.zip(planes.chunks_exact_mut(padded))
+                    results.zip(planes.chunks_exact_mut(plane_bytes))
                 {
                     let sums = Sums {
                         products,
@@ -262,7 +264,7 @@ impl Run<'_> {
                     self.output(channel, sums, &mut work, bytes);
                 }
             }
-            for (o, plane) in planes.chunks_exact(padded).take(norms.len()).enumerate() {
+            for (o, plane) in planes.chunks_exact(plane_bytes).take(norms.len()).enumerate() {
                 self.write(ram, block * BLOCK + o, plane)?;
             }
         }
@@ -281,11 +283,12 @@ impl Run<'_> {
         // The whole input is read before anything is written: the output may lie over it.
         let pixels = geometry.pixels();
         let bytes = scratch.take(channels * pixels + 2 * STRIP)?;
-        for (channel, packed) in bytes.chunks_exact_mut(pixels).take(channels).enumerate() {
+        for channel in 0..channels {
+            let packed = bytes.get_mut(channel * pixels..).unwrap_or_default();
             geometry.pack(ram, layer, channel, packed.as_chunks_mut::<1>().0);
         }
         let padded = geometry.positions().next_multiple_of(LANES);
-        let plane = scratch.take(padded)?;
+        let plane = scratch.take(padded + LANES)?;
 
         let (taps, area) = geometry.taps();
         let taps = taps.get(..area).unwrap_or(&taps);
@@ -300,7 +303,7 @@ impl Run<'_> {
             let (low, high, count) = quads(job.eight_bit, row, taps);
             let low = low.get(..count).unwrap_or(&low);
             let high = high.get(..count).unwrap_or(&high);
-            for (strip, bytes) in plane.chunks_mut(STRIP).enumerate() {
+            for (strip, bytes) in plane[..padded].chunks_mut(STRIP).enumerate() {
                 let (first, count) = (strip * STRIP, bytes.len());
                 let pixel_sums = &mut pixel_sums[..count];
                 if !job.eight_bit {
@@ -335,29 +338,46 @@ impl Run<'_> {
         let Geometry { height, width, pitch, .. } = self.geometry;
         let size = (height, width);
         let pixel = |y, x| plane.get(y * pitch + x).copied().unwrap_or(0);
-        for y in 0..layer.output.height {
-            let line = memory::line_mut(ram, layer.dst_row, layer.output, channel, y)?;
+        let lines = memory::channel_lines_mut(ram, layer.dst_row, layer.output, channel)?;
+        for (y, line) in lines.enumerate() {
             let source = plane.get(y * layer.pool.stride() * pitch..).unwrap_or_default();
             match layer.pool {
                 Pool::None | Pool::LeftTop2 | Pool::RightTop2 | Pool::LeftTop4 => {
-                    let source = plane.get(y * pitch..y * pitch + width).unwrap_or_default();
-                    line.copy_from_slice(source);
+                    let source = plane.get(y * pitch..).unwrap_or_default();
+                    copy_line(source, width, line);
                 }
                 Pool::Max2 => {
                     let lower = source.get(pitch..).unwrap_or_default();
                     let pairs = source.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
-                    for (to, (a, b)) in line.iter_mut().zip(pairs) {
+                    for (to, (a, b)) in line[..layer.output.width].iter_mut().zip(pairs) {
                         *to = a[0].max(a[1]).max(b[0].max(b[1]));
                     }
                 }
                 pool => {
-                    for (x, to) in line.iter_mut().enumerate() {
+                    for (x, to) in line[..layer.output.width].iter_mut().enumerate() {
                         *to = pool.apply(size, (y, x), pixel);
                     }
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Copies `width` bytes to a line of KPU RAM, in vectors; the line's other bytes stay.
+#[inline(always)]
+fn copy_line(source: &[u8], width: usize, line: &mut [u8]) {
+    let mut vectors = source.as_chunks::<LANES>().0.iter().zip(line.as_chunks_mut::<LANES>().0);
+    for (from, to) in vectors.by_ref().take(width / LANES) {
+        *to = *from;
+    }
+    let rest = width % LANES;
+    if rest > 0
+        && let Some((from, to)) = vectors.next()
+    {
+        let inside = (1 << (8 * rest)) - 1;
+        let kept = u128::from_le_bytes(*to) & !inside;
+        *to = (u128::from_le_bytes(*from) & inside | kept).to_le_bytes();
     }
 }
 

@@ -4,7 +4,7 @@ use core::array;
 
 use crate::kpu::{
     Job, Kernel, Layer, Pool,
-    fast::BLOCK,
+    fast::{BLOCK, LANES},
     memory::{ROW_BYTES, RowLayout},
 };
 
@@ -88,8 +88,9 @@ impl Geometry {
         if self.kernel == 1 { self.origin } else { index }
     }
 
-    /// Packs `N` channels from `first` on, side by side, as pixel - 128; channels that do not
-    /// exist get the pad value.
+    /// Packs `N` channels from `first` on, side by side, as pixel - 128.
+    ///
+    /// `packed` begins with the channels' place; what lies behind it is overwritten too.
     #[inline(always)]
     pub fn pack<const N: usize>(
         &self,
@@ -98,23 +99,61 @@ impl Geometry {
         first: usize,
         packed: &mut [[u8; N]],
     ) {
-        let pad = [layer.pad_value ^ 0x80; N];
+        let layout = RowLayout::of(layer.input.width);
         let last = layer.input.channels - 1;
-        let mut lines = packed.chunks_exact_mut(self.pitch);
+        let mut planes: [&[u8]; N] = [&[]; N];
+        for (channel, plane) in (first..).zip(&mut planes) {
+            // Weights of channels that do not exist are 0: their pixels may be any.
+            let offset = layout.line_offset(layer.input.height, channel.min(last), 0);
+            *plane = ram.get(layer.src_row * ROW_BYTES + offset..).unwrap_or_default();
+        }
+        let line_bytes = layout.line_rows * ROW_BYTES;
+        let pad = [layer.pad_value ^ 0x80; N];
+        let mut packed = packed;
         for phase_y in 0..self.phases {
             for phase_x in 0..self.phases {
-                for (y, line) in (0..self.lines).zip(&mut lines) {
+                for y in 0..self.lines {
                     let y = (y * self.stride + phase_y).wrapping_sub(self.border);
+                    let sources = planes.map(|p| p.get(y.wrapping_mul(line_bytes)..));
                     if y >= layer.input.height {
-                        line.fill(pad);
-                        continue;
+                        packed[..self.pitch].fill(pad);
+                    } else if self.stride == 1 {
+                        self.pack_whole_line(sources, layer.input.width, pad, packed);
+                    } else {
+                        let sources = sources.map(|s| {
+                            s.and_then(|s| s.get(..layer.input.width)).unwrap_or_default()
+                        });
+                        let x = self.phase_column(phase_x);
+                        self.pack_line(sources, x, pad, &mut packed[..self.pitch]);
                     }
-                    // Weights of channels that do not exist are 0: their pixels may be any.
-                    let sources =
-                        array::from_fn(|n| input_line(ram, layer, (first + n).min(last), y));
-                    self.pack_line(sources, self.phase_column(phase_x), pad, line);
+                    packed = packed.get_mut(self.pitch..).unwrap_or_default();
                 }
             }
+        }
+    }
+
+    /// Copies whole vectors; what they write behind the line, the next line overwrites.
+    #[inline(always)]
+    fn pack_whole_line<const N: usize>(
+        &self,
+        sources: [Option<&[u8]>; N],
+        width: usize,
+        pad: [u8; N],
+        packed: &mut [[u8; N]],
+    ) {
+        let inside = packed.get_mut(self.border..).unwrap_or_default();
+        let places = inside.as_chunks_mut::<LANES>().0.iter_mut();
+        for (index, place) in places.take(width.div_ceil(LANES)).enumerate() {
+            for (n, source) in sources.iter().enumerate() {
+                let vector = source.and_then(|s| s.as_chunks::<LANES>().0.get(index));
+                for (pixel, &value) in place.iter_mut().zip(vector.unwrap_or(&[0; LANES])) {
+                    pixel[n] = value ^ 0x80;
+                }
+            }
+        }
+        if self.border == 1 {
+            packed[0] = pad;
+            packed[self.pitch - 1] = pad;
         }
     }
 
@@ -194,17 +233,11 @@ fn pack_rows<const AREA: usize, const SIZE: usize>(
         }
     }
     // Input channels that do not exist must not count.
-    if channels % 4 != 0 {
+    if !channels.is_multiple_of(4) {
         for tap in 0..AREA {
             packed[tap * groups + groups - 1] = array::from_fn(|o| {
                 array::from_fn(|i| rows[o].1.get(i).map_or(0, |weights| weights[tap][byte]))
             });
         }
     }
-}
-
-fn input_line<'r>(ram: &'r [u8], layer: &Layer, channel: usize, y: usize) -> &'r [u8] {
-    let layout = RowLayout::of(layer.input.width);
-    let begin = layer.src_row * ROW_BYTES + layout.line_offset(layer.input.height, channel, y);
-    ram.get(begin..begin + layer.input.width).unwrap_or_default()
 }
