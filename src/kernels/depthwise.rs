@@ -77,7 +77,7 @@ impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Job for Depthwise<'_, X, E, Y, F>
         let [_, out_channels, out_height, out_width] = p.output()?;
         let (vertical, horizontal) = (p.window.axis(0, height)?, p.window.axis(1, width)?);
         let multiplier = out_channels.checked_div(p.groups)?;
-        let inside = whole_windows(&horizontal, out_width);
+        let whole = horizontal.whole(out_width);
         let filter = horizontal.filter;
 
         let planes = y.chunks_exact_mut((out_height * out_width).max(1));
@@ -103,40 +103,11 @@ impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Job for Depthwise<'_, X, E, Y, F>
                     filter_offset: arithmetic.filter_offset,
                 };
                 line.start = line.start_of(0..filter);
-                let mut ox = 0;
-                while ox < out_width {
-                    let size = match inside.len() {
-                        _ if !inside.contains(&ox) => 1,
-                        WIDE.. if VECTORS && horizontal.stride <= 2 => WIDE,
-                        8.. => 8,
-                        _ => 1,
-                    };
-                    if size > 1 {
-                        // The last ones may begin among those already done.
-                        ox = ox.min(inside.end - size);
-                    }
-                    let left = horizontal.origin(ox);
-                    let sums: &[E] = match size {
-                        1 => &[line.one(left)?],
-                        8 => &line.eight(left as usize)?,
-                        _ if horizontal.stride == 1 => &line.wide::<1>(left as usize)?,
-                        _ => &line.wide::<2>(left as usize)?,
-                    };
-                    let y = y.get_mut(ox..ox + size)?;
-                    y.iter_mut().zip(sums).for_each(|(y, &sum)| *y = (arithmetic.finish)(sum));
-                    ox += size;
-                }
+                line.run(y, whole.clone(), &arithmetic.finish)?;
             }
         }
         Some(())
     }
-}
-
-/// The outputs of a line whose windows lie wholly inside its columns.
-fn whole_windows(axis: &Axis, outputs: usize) -> Range<usize> {
-    let whole = |&o: &usize| axis.taps(axis.origin(o)) == (0..axis.filter);
-    let first = (0..outputs).find(whole).unwrap_or(outputs);
-    first..(first..outputs).rev().find(whole).map_or(first, |last| last + 1)
 }
 
 /// The filter's lines that lie inside the image, each with the input line under it.
@@ -180,6 +151,48 @@ struct Line<'t, X, E: Element> {
 }
 
 impl<X: Cell<E>, E: Element> Line<'_, X, E> {
+    /// Computes the whole line; `whole` are the outputs with whole windows.
+    #[inline(always)]
+    fn run<Y>(&self, y: &mut [Y], whole: Range<usize>, finish: impl Fn(E) -> Y) -> Option<()> {
+        let (stride, dilation) = (self.horizontal.stride, self.horizontal.dilation);
+        let size = match whole.len() {
+            WIDE.. if VECTORS && stride <= 2 => WIDE,
+            8.. if stride <= 2 && dilation == 1 => 8,
+            _ => 1,
+        };
+        // The last block may begin among outputs that are already done.
+        let last = whole.end.saturating_sub(size);
+        for ox in whole.clone().step_by(size).map(|ox| ox.min(last)) {
+            let left = self.horizontal.origin(ox);
+            let y = y.get_mut(ox..)?;
+            if size == 1 {
+                *y.first_mut()? = finish(self.one(left)?);
+            } else if size == 8 {
+                let [a, b, c, d, e, f, g, h] = self.eight(left as usize)?.0;
+                *y.first_chunk_mut()? = [
+                    finish(a),
+                    finish(b),
+                    finish(c),
+                    finish(d),
+                    finish(e),
+                    finish(f),
+                    finish(g),
+                    finish(h),
+                ];
+            } else {
+                let sums = match stride {
+                    1 => self.wide::<1>(left as usize)?,
+                    _ => self.wide::<2>(left as usize)?,
+                };
+                y.iter_mut().zip(sums).for_each(|(y, sum)| *y = finish(sum));
+            }
+        }
+        for ox in (0..whole.start).chain(whole.end..y.len()) {
+            *y.get_mut(ox)? = finish(self.one(self.horizontal.origin(ox))?);
+        }
+        Some(())
+    }
+
     #[inline(always)]
     fn weight(&self, stored: &E::Weight) -> E {
         E::weight(*stored, self.filter_offset)
@@ -231,23 +244,11 @@ impl<X: Cell<E>, E: Element> Line<'_, X, E> {
 
     /// Eight outputs, the first of which has its window at column `left`; all columns are inside.
     #[inline(always)]
-    fn eight(&self, left: usize) -> Option<[E; 8]> {
-        let mut sums = Eight([self.start; 8]);
-        match (self.horizontal.stride, self.horizontal.dilation) {
-            (1, 1) => self.threes(left, &mut sums, Eight::three, Eight::single)?,
-            (2, 1) => self.threes(left, &mut sums, Eight::three_apart, Eight::single_apart)?,
-            (stride, dilation) => {
-                for (weights, x) in self.inputs.clone() {
-                    for (kx, w) in weights.iter().enumerate() {
-                        let x = x.get(left + kx * dilation..)?.iter().step_by(stride.max(1));
-                        let w = self.weight(w);
-                        let sums = sums.0.iter_mut().zip(x);
-                        sums.for_each(|(sum, x)| *sum = Element::mac(*sum, w, x.widen()));
-                    }
-                }
-            }
+    fn eight(&self, left: usize) -> Option<Eight<E>> {
+        match self.horizontal.stride {
+            1 => self.threes(left, Eight::three, Eight::single),
+            _ => self.threes(left, Eight::three_apart, Eight::single_apart),
         }
-        Some(sums.0)
     }
 
     /// Adds all taps, three at a time and then one by one.
@@ -255,26 +256,27 @@ impl<X: Cell<E>, E: Element> Line<'_, X, E> {
     fn threes<const THREE: usize, const SINGLE: usize>(
         &self,
         left: usize,
-        sums: &mut Eight<E>,
-        three: impl Fn(&mut Eight<E>, [E; 3], &[X; THREE]),
-        single: impl Fn(&mut Eight<E>, E, &[X; SINGLE]),
-    ) -> Option<()> {
-        let mut all = Eight(sums.0);
-        for (weights, x) in self.inputs.clone() {
+        three: impl Fn(Eight<E>, [E; 3], &[X; THREE]) -> Eight<E>,
+        single: impl Fn(Eight<E>, E, &[X; SINGLE]) -> Eight<E>,
+    ) -> Option<Eight<E>> {
+        let mut sums = Eight([self.start; 8]);
+        for (mut weights, x) in self.inputs.clone() {
             let mut x = x.get(left..)?;
-            let (threes, singles) = weights.as_chunks::<3>();
-            for [a, b, c] in threes {
+            while let Some(([a, b, c], rest)) = weights.split_first_chunk() {
                 let w = [self.weight(a), self.weight(b), self.weight(c)];
-                three(&mut all, w, x.first_chunk()?);
-                x = x.get(3..)?;
+                sums = three(sums, w, x.first_chunk()?);
+                if rest.is_empty() {
+                    weights = rest;
+                    break;
+                }
+                (weights, x) = (rest, x.get(3..)?);
             }
-            for w in singles {
-                single(&mut all, self.weight(w), x.first_chunk()?);
+            for w in weights {
+                sums = single(sums, self.weight(w), x.first_chunk()?);
                 x = x.get(1..)?;
             }
         }
-        *sums = all;
-        Some(())
+        Some(sums)
     }
 }
 
@@ -291,43 +293,43 @@ struct Eight<E>([E; 8]);
 
 impl<E: Element> Eight<E> {
     #[inline(always)]
-    fn add(&mut self, w: E, [a, b, c, d, e, f, g, h]: [E; 8]) {
+    fn add(self, w: E, [a, b, c, d, e, f, g, h]: [E; 8]) -> Self {
         let [p, q, r, s, t, u, v, x] = self.0;
         let ([p, q, r, s], [t, u, v, x]) =
             (mac([p, q, r, s], w, [a, b, c, d]), mac([t, u, v, x], w, [e, f, g, h]));
-        self.0 = [p, q, r, s, t, u, v, x];
+        Self([p, q, r, s, t, u, v, x])
     }
 
     /// Three taps, stride 1.
     #[inline(always)]
-    fn three<X: Cell<E>>(&mut self, [u, v, w]: [E; 3], x: &[X; 10]) {
+    fn three<X: Cell<E>>(self, [u, v, w]: [E; 3], x: &[X; 10]) -> Self {
         let [a, b, c, d, e, f, g, h, i, j] = widen!(x: a b c d e f g h i j);
-        self.add(u, [a, b, c, d, e, f, g, h]);
-        self.add(v, [b, c, d, e, f, g, h, i]);
-        self.add(w, [c, d, e, f, g, h, i, j]);
+        self.add(u, [a, b, c, d, e, f, g, h])
+            .add(v, [b, c, d, e, f, g, h, i])
+            .add(w, [c, d, e, f, g, h, i, j])
     }
 
     /// Three taps, stride 2.
     #[inline(always)]
-    fn three_apart<X: Cell<E>>(&mut self, [u, v, w]: [E; 3], x: &[X; 17]) {
+    fn three_apart<X: Cell<E>>(self, [u, v, w]: [E; 3], x: &[X; 17]) -> Self {
         let [a, i, b, j, c, k, d, l, e, m, f, n, g, o, h, p, q] =
             widen!(x: a i b j c k d l e m f n g o h p q);
-        self.add(u, [a, b, c, d, e, f, g, h]);
-        self.add(v, [i, j, k, l, m, n, o, p]);
-        self.add(w, [b, c, d, e, f, g, h, q]);
+        self.add(u, [a, b, c, d, e, f, g, h])
+            .add(v, [i, j, k, l, m, n, o, p])
+            .add(w, [b, c, d, e, f, g, h, q])
     }
 
     /// One tap, stride 1.
     #[inline(always)]
-    fn single<X: Cell<E>>(&mut self, w: E, x: &[X; 8]) {
-        self.add(w, widen!(x: a b c d e f g h));
+    fn single<X: Cell<E>>(self, w: E, x: &[X; 8]) -> Self {
+        self.add(w, widen!(x: a b c d e f g h))
     }
 
     /// One tap, stride 2.
     #[inline(always)]
-    fn single_apart<X: Cell<E>>(&mut self, w: E, x: &[X; 15]) {
+    fn single_apart<X: Cell<E>>(self, w: E, x: &[X; 15]) -> Self {
         let [a, _, b, _, c, _, d, _, e, _, f, _, g, _, h] =
             widen!(x: a i b j c k d l e m f n g o h);
-        self.add(w, [a, b, c, d, e, f, g, h]);
+        self.add(w, [a, b, c, d, e, f, g, h])
     }
 }

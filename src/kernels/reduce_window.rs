@@ -57,25 +57,36 @@ impl Pool {
             Layout::Nchw => (batches * channels, 1),
             Layout::Nhwc => (batches, channels),
         };
+        let step = (horizontal.dilation * depth).max(1);
+        let [out_height, out_width] = self.output;
+        let whole = horizontal.whole(out_width);
         let mut y = y.iter_mut();
         for image in 0..images {
             let x = x.get(image * height * width * depth..)?;
-            for oy in 0..self.output[0] {
+            for oy in 0..out_height {
                 let top = vertical.origin(oy);
                 let rows = vertical.taps(top);
-                for ox in 0..self.output[1] {
+                for ox in 0..out_width {
                     let left = horizontal.origin(ox);
-                    let columns = horizontal.taps(left);
+                    let columns = if whole.contains(&ox) {
+                        0..horizontal.filter
+                    } else {
+                        horizontal.taps(left)
+                    };
                     let first = left + (columns.start * horizontal.dilation) as isize;
                     for c in 0..depth {
                         let mut value = init;
                         for ky in rows.clone() {
                             let iy = top + (ky * vertical.dilation) as isize;
                             let at = (iy * width as isize + first) * depth as isize + c as isize;
-                            let step = horizontal.dilation * depth;
-                            let taps = x.get(at as usize..).unwrap_or(&[]);
-                            let taps = taps.iter().step_by(step.max(1));
-                            value = taps.take(columns.len()).fold(value, |a, &b| op(a, b));
+                            let x = x.get(at as usize..).unwrap_or(&[]);
+                            value = match x.get(..columns.len()) {
+                                Some(x) if step == 1 => x.iter().fold(value, |a, &b| op(a, b)),
+                                _ => {
+                                    let taps = x.iter().step_by(step).take(columns.len());
+                                    taps.fold(value, |a, &b| op(a, b))
+                                }
+                            };
                         }
                         *y.next()? = finish(value, rows.len() * columns.len());
                     }
