@@ -163,16 +163,12 @@ impl Patches {
         if ix >= 0 && ix as usize + (slots.len() - 1) * stride < width {
             return Some((ix as usize, slots));
         }
-        let pixels = |distance: isize| {
-            let distance = distance.max(0) as usize;
-            if stride == 1 { distance } else { distance.div_ceil(stride.max(1)) }
-        };
-        let end = pixels(width as isize - ix).min(slots.len());
-        let (slots, outside) = slots.split_at_mut_checked(end)?;
+        let inside = self.horizontal.inside(ix, slots.len());
+        let (slots, outside) = slots.split_at_mut_checked(inside.end)?;
         outside.fill(E::default());
-        let start = pixels(-ix).min(end);
-        let (outside, slots) = slots.split_at_mut_checked(start)?;
+        let (outside, slots) = slots.split_at_mut_checked(inside.start)?;
         outside.fill(E::default());
+        let start = inside.start;
         Some((if slots.is_empty() { 0 } else { (ix + (start * stride) as isize) as usize }, slots))
     }
 }

@@ -30,7 +30,7 @@ impl ReduceOp {
     }
 
     #[inline]
-    pub(crate) fn apply(self, a: f32, b: f32) -> f32 {
+    fn apply(self, a: f32, b: f32) -> f32 {
         match self {
             Self::Mean | Self::Sum => a + b,
             Self::Min => min(a, b),

@@ -3,6 +3,7 @@
 use super::reduce::ReduceOp;
 use super::window::Window;
 use super::{Clamp, Layout};
+use crate::math::{max, min};
 use crate::tensor::{Shape, elements};
 
 /// Sizes of a pool.
@@ -45,7 +46,7 @@ impl Pool {
         x: &[T],
         y: &mut [T],
         init: T,
-        op: impl Fn(T, T) -> T,
+        combine: impl Fn(Steps<'_, T>),
         finish: impl Fn(T, usize) -> T,
     ) -> Option<()> {
         let output = self.output()?;
@@ -57,43 +58,72 @@ impl Pool {
             Layout::Nchw => (batches * channels, 1),
             Layout::Nhwc => (batches, channels),
         };
-        let step = (horizontal.dilation * depth).max(1);
         let [out_height, out_width] = self.output;
         let whole = horizontal.whole(out_width);
-        let mut y = y.iter_mut();
+        let mut lines = y.chunks_exact_mut((out_width * depth).max(1));
         for image in 0..images {
             let x = x.get(image * height * width * depth..)?;
             for oy in 0..out_height {
+                let y = lines.next()?;
                 let top = vertical.origin(oy);
                 let rows = vertical.taps(top);
-                for ox in 0..out_width {
-                    let left = horizontal.origin(ox);
-                    let columns = if whole.contains(&ox) {
-                        0..horizontal.filter
-                    } else {
-                        horizontal.taps(left)
-                    };
-                    let first = left + (columns.start * horizontal.dilation) as isize;
-                    for c in 0..depth {
-                        let mut value = init;
-                        for ky in rows.clone() {
-                            let iy = top + (ky * vertical.dilation) as isize;
-                            let at = (iy * width as isize + first) * depth as isize + c as isize;
-                            let x = x.get(at as usize..).unwrap_or(&[]);
-                            value = match x.get(..columns.len()) {
-                                Some(x) if step == 1 => x.iter().fold(value, |a, &b| op(a, b)),
-                                _ => {
-                                    let taps = x.iter().step_by(step).take(columns.len());
-                                    taps.fold(value, |a, &b| op(a, b))
-                                }
-                            };
+                y.fill(init);
+                for ky in rows.clone() {
+                    let iy = (top + (ky * vertical.dilation) as isize) as usize;
+                    let x = x.get(iy * width * depth..)?;
+                    for kx in 0..horizontal.filter {
+                        // One tap of all the line's windows at a time.
+                        let first = horizontal.origin(0) + (kx * horizontal.dilation) as isize;
+                        let inside = horizontal.inside(first, out_width);
+                        if inside.is_empty() {
+                            continue;
                         }
-                        *y.next()? = finish(value, rows.len() * columns.len());
+                        let first = first + (inside.start * horizontal.stride) as isize;
+                        let x = x.get(first as usize * depth..)?;
+                        let y = y.get_mut(inside.start * depth..inside.end * depth)?;
+                        let step = horizontal.stride * depth;
+                        for c in 0..depth {
+                            combine(Steps {
+                                y: y.get_mut(c..)?,
+                                y_step: depth,
+                                x: x.get(c..)?,
+                                x_step: step,
+                            });
+                        }
                     }
+                }
+                for (ox, y) in y.chunks_exact_mut(depth.max(1)).enumerate() {
+                    let columns = match whole.contains(&ox) {
+                        true => horizontal.filter,
+                        false => horizontal.taps(horizontal.origin(ox)).len(),
+                    };
+                    y.iter_mut().for_each(|y| *y = finish(*y, rows.len() * columns));
                 }
             }
         }
         Some(())
+    }
+}
+
+/// Outputs of a line and, for each, the element of one tap.
+struct Steps<'t, T> {
+    y: &'t mut [T],
+    y_step: usize,
+    x: &'t [T],
+    x_step: usize,
+}
+
+impl<T: Copy> Steps<'_, T> {
+    #[inline(always)]
+    fn combine(self, op: impl Fn(T, T) -> T) {
+        let x = self.x.iter().step_by(self.x_step.max(1));
+        match self.y_step {
+            1 => self.y.iter_mut().zip(x).for_each(|(y, &x)| *y = op(*y, x)),
+            step => {
+                let y = self.y.iter_mut().step_by(step.max(1));
+                y.zip(x).for_each(|(y, &x)| *y = op(*y, x));
+            }
+        }
     }
 }
 
@@ -113,7 +143,11 @@ pub fn reduce_window(
         x,
         y,
         init,
-        |a, b| op.apply(a, b),
+        |steps| match op {
+            ReduceOp::Mean | ReduceOp::Sum => steps.combine(|a, b| a + b),
+            ReduceOp::Min => steps.combine(min),
+            ReduceOp::Max => steps.combine(max),
+        },
         |value, taps| clamp.apply(if op == ReduceOp::Mean { value / taps as f32 } else { value }),
     )
 }
@@ -123,7 +157,7 @@ pub fn reduce_window(
 /// Source: docs/formats.md, v3 layer type 8. The float average pool, type 9, is
 /// [`reduce_window`] with [`ReduceOp::Mean`].
 pub fn max_pool_u8(p: &Pool, x: &[u8], y: &mut [u8]) -> Option<()> {
-    p.walk(x, y, 0, u8::max, |value, _| value)
+    p.walk(x, y, 0, |steps| steps.combine(u8::max), |value, _| value)
 }
 
 #[cfg(test)]

@@ -74,6 +74,18 @@ impl Axis {
         first..(first..outputs).rev().find(whole).map_or(first, |last| last + 1)
     }
 
+    /// Those of `count` outputs of which one certain tap lies inside the image; that of the first
+    /// one is at `first`.
+    #[inline]
+    pub fn inside(&self, first: isize, count: usize) -> Range<usize> {
+        let until = |distance: isize| {
+            let distance = distance.max(0) as usize;
+            if self.stride == 1 { distance } else { distance.div_ceil(self.stride.max(1)) }
+        };
+        let end = until(self.input as isize - first).min(count);
+        until(-first).min(end)..end
+    }
+
     /// The taps of a window at `origin` that lie inside the image; the range may be empty.
     pub fn taps(&self, origin: isize) -> Range<usize> {
         let until = |position: isize| {
