@@ -1,0 +1,152 @@
+//! What a compilation can be told; names, meanings and defaults are those of nncase 0.2's `ncc`.
+
+use std::path::PathBuf;
+
+use crate::import::InputFormat;
+
+/// Options of a compilation.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Format of the model file; found out from its bytes if not given.
+    pub input_format: Option<InputFormat>,
+    /// Folder that ONNX files with external data refer to.
+    pub folder: Option<PathBuf>,
+    /// What the convolutions compute with.
+    pub inference_type: ElementType,
+    /// What the compiled model is fed with; that of the inference if not given.
+    pub input_type: Option<ElementType>,
+    /// Folder or file to calibrate with.
+    pub dataset: Option<PathBuf>,
+    /// What lies in the data set.
+    pub dataset_format: DatasetFormat,
+    /// Order of the values in a raw data set.
+    pub layout: Layout,
+    /// Taken from each value (a picture's are 0..1).
+    pub input_mean: f32,
+    /// Each value is divided by it after that.
+    pub input_std: f32,
+    /// How ranges are chosen.
+    pub calibrate_method: CalibrateMethod,
+    /// Weights that spread further stay float. Without a value none do, since every output channel
+    /// has a scale of its own.
+    pub weights_quantize_threshold: Option<f32>,
+    /// Matrix products with fewer weights, and CPU operators with fewer results, stay float.
+    pub output_quantize_threshold: usize,
+    /// Operators of two operands stay float.
+    pub no_quantized_binary: bool,
+    /// Seconds that may be spent on a better layout of memory; 0 takes the first that is found.
+    pub max_allocator_solve_secs: u32,
+    /// Version of the kmodel to write.
+    pub kmodel_version: KmodelVersion,
+    /// Opcodes beyond those that every MaixPy firmware has.
+    pub allowed_ops: Vec<u32>,
+    /// Class names for the metadata.
+    pub labels: Vec<String>,
+}
+
+/// What numbers are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElementType {
+    /// 32-bit float.
+    Float,
+    /// Byte with a scale and a zero point.
+    Uint8,
+}
+
+/// What lies in a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatasetFormat {
+    /// Pictures; they are resized and get the channels that the model wants.
+    Image,
+    /// The input's floats, one file after the other.
+    Raw,
+}
+
+/// Order of an image's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Plane after plane.
+    Nchw,
+    /// Pixel after pixel.
+    Nhwc,
+}
+
+/// How the range of a tensor is chosen from what calibration saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CalibrateMethod {
+    /// From the smallest to the largest value.
+    NoClip,
+    /// Least squared error.
+    L2,
+    /// Least Kullback-Leibler divergence.
+    Kld,
+}
+
+/// Version of the kmodel to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KmodelVersion {
+    /// nncase 0.1's format, for old firmware; few operators.
+    V3,
+    /// nncase 0.2's format.
+    V4,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            input_format: None,
+            folder: None,
+            inference_type: ElementType::Uint8,
+            input_type: None,
+            dataset: None,
+            dataset_format: DatasetFormat::Image,
+            layout: Layout::Nchw,
+            input_mean: 0.0,
+            input_std: 1.0,
+            calibrate_method: CalibrateMethod::NoClip,
+            weights_quantize_threshold: None,
+            output_quantize_threshold: 1024,
+            no_quantized_binary: false,
+            max_allocator_solve_secs: 60,
+            kmodel_version: KmodelVersion::V4,
+            allowed_ops: Vec::new(),
+            labels: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// Type of the compiled model's input.
+    pub fn input_type(&self) -> ElementType {
+        self.input_type.unwrap_or(self.inference_type)
+    }
+
+    /// What pixel 0 and pixel 255 become.
+    pub fn input_range(&self) -> (f32, f32) {
+        (-self.input_mean / self.input_std, (1.0 - self.input_mean) / self.input_std)
+    }
+
+    /// Sets mean and standard deviation so that pixel 0 becomes `low` and pixel 255 `high`.
+    pub fn set_input_range(&mut self, low: f32, high: f32) {
+        self.input_std = 1.0 / (high - low);
+        self.input_mean = -low * self.input_std;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_those_of_nccs_manual() {
+        let range = |mean, std| {
+            Options { input_mean: mean, input_std: std, ..Options::default() }.input_range()
+        };
+        assert_eq!(range(0.0, 1.0), (0.0, 1.0));
+        assert_eq!(range(0.5, 0.5), (-1.0, 1.0));
+        assert!((range(0.0, 0.0039216).1 - 255.0).abs() < 0.01);
+        let mut options = Options::default();
+        options.set_input_range(-1.0, 1.0);
+        assert_eq!(options.input_range(), (-1.0, 1.0));
+    }
+}
