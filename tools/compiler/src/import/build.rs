@@ -145,7 +145,7 @@ impl Builder {
         if before == shape {
             return Ok(x);
         }
-        if before.iter().product::<usize>() != shape.iter().product() {
+        if before.iter().product::<usize>() != shape.iter().product::<usize>() {
             return Err(Fault::damaged(format!("a reshape of {} to {}", text(&before), text(&shape))));
         }
         self.push(Op::Reshape, vec![x], shape)

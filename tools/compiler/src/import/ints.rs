@@ -72,7 +72,7 @@ impl Ints {
         let mut shape = if first.shape.is_empty() { vec![1] } else { first.shape.clone() };
         shape[axis] = parts.iter().map(|p| p.shape.get(axis).copied().unwrap_or(1)).sum();
         let outer: usize = shape[..axis].iter().product();
-        if outer == 0 || parts.iter().map(|p| p.data.len()).sum::<usize>() != shape.iter().product() {
+        if outer == 0 || parts.iter().map(|p| p.data.len()).sum::<usize>() != shape.iter().product::<usize>() {
             return Err(Fault::damaged("shapes of joined integers do not go together"));
         }
         let mut data = Vec::new();

@@ -385,7 +385,7 @@ fn expanded(call: &Call<'_>, shape: &[usize]) -> Result<Vec<usize>> {
 
 fn reshape(b: &mut Builder, x: Value, wanted: Vec<usize>) -> Result<Vec<Value>> {
     let shape = file_shape(b, &x);
-    if shape.iter().product::<usize>() != wanted.iter().product() {
+    if shape.iter().product::<usize>() != wanted.iter().product::<usize>() {
         return Err(Fault::damaged(format!("a reshape of {} to {}", text(&shape), text(&wanted))));
     }
     Ok(vec![match x {

@@ -1,0 +1,183 @@
+//! What became of a model: a row for each step, and the totals that decide whether it fits.
+
+use std::fmt;
+
+use maix_kpu::kpu::memory::{KPU_RAM_BYTES, ROW_BYTES, rows};
+use serde::Serialize;
+
+use crate::{
+    calibrate::Calibration,
+    emit::Emitted,
+    graph::Graph,
+    measure::Difference,
+    program::{Place, Program, Step, StepOp},
+};
+
+/// Bytes of the chip's main memory.
+pub const MAIN_MEMORY_BYTES: usize = 6 << 20;
+
+/// Multiply-accumulates of the KPU in a second, estimated from published measurements of 3x3 layers
+/// (16-bit weights, 300 MHz) at 400 MHz.
+const KPU_MACS_PER_SECOND: f64 = 210e9;
+/// Bytes of weights that the KPU loads in a second.
+const KPU_WEIGHT_BYTES_PER_SECOND: f64 = 870e6;
+/// Multiply-accumulates of the CPU in a second.
+const CPU_MACS_PER_SECOND: f64 = 160e6;
+/// Elements that the CPU moves or converts in a second.
+const CPU_ELEMENTS_PER_SECOND: f64 = 40e6;
+
+/// What became of a model.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// One row a step, in the order of the kmodel's nodes.
+    pub rows: Vec<Row>,
+    /// Bytes of the file.
+    pub file_bytes: usize,
+    /// Bytes of main memory while it runs.
+    pub arena_bytes: usize,
+    /// Bytes of KPU RAM.
+    pub kpu_ram_bytes: usize,
+    /// Inputs that calibration used.
+    pub calibration_inputs: usize,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// A step of the kmodel.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The node of the model that it is done for.
+    pub node: String,
+    /// The kmodel's operator.
+    pub operator: &'static str,
+    /// KPU or CPU.
+    pub runs_on: &'static str,
+    /// Shape of its first operand, N, C, H, W.
+    pub input: [usize; 4],
+    /// Shape of its result.
+    pub output: [usize; 4],
+    /// Bytes of KPU RAM of operand and result.
+    pub kpu_ram_bytes: usize,
+    /// Signal over error of the result in decibels, if it was measured.
+    pub decibels: Option<f64>,
+    /// Share of the estimated time.
+    pub time_share: f64,
+}
+
+impl Report {
+    /// Puts the rows together.
+    pub fn new(
+        graph: &Graph,
+        program: &Program,
+        emitted: &Emitted,
+        file_bytes: usize,
+        calibration: &Calibration,
+        errors: &[Option<Difference>],
+        warnings: Vec<String>,
+    ) -> Self {
+        let times: Vec<f64> = program.steps.iter().map(|s| seconds(program, s)).collect();
+        let total: f64 = times.iter().sum();
+        let rows = program.steps.iter().zip(errors).zip(&times).map(|((step, error), time)| {
+            let value = |id: &usize| &program.values[*id];
+            let in_kpu = step.reads.iter().chain(&step.writes).map(value).filter(|v| v.place == Place::Kpu);
+            Row {
+                node: step.node.map(|n| graph.nodes[n].name.clone()).unwrap_or_default(),
+                operator: step.op.name(),
+                runs_on: if matches!(step.op, StepOp::Kpu(_)) { "KPU" } else { "CPU" },
+                input: value(&step.reads[0]).shape,
+                output: value(&step.writes[0]).shape,
+                kpu_ram_bytes: in_kpu.map(|v| rows(v.image()) * ROW_BYTES).sum(),
+                decibels: error.map(|e| e.decibels()),
+                time_share: time / total,
+            }
+        });
+        Self {
+            rows: rows.collect(),
+            file_bytes,
+            arena_bytes: emitted.arena,
+            kpu_ram_bytes: emitted.kpu_ram,
+            calibration_inputs: calibration.used,
+            warnings,
+        }
+    }
+
+    /// The report as JSON.
+    pub fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("numbers and texts")
+    }
+
+    /// The report as one HTML page.
+    pub fn html(&self) -> String {
+        let escaped = self.to_string().replace('&', "&amp;").replace('<', "&lt;");
+        format!("<!doctype html><meta charset=utf-8><title>kmodel compile</title><pre>{escaped}</pre>\n")
+    }
+}
+
+/// A rough estimate of a step's time on the chip.
+fn seconds(program: &Program, step: &Step) -> f64 {
+    let out = program.values[step.writes[0]].elements() as f64;
+    let input = program.values[step.reads[0]].elements() as f64;
+    let moved = out.max(input) / CPU_ELEMENTS_PER_SECOND;
+    match &step.op {
+        StepOp::Kpu(layer) => {
+            let [_, _, h, w] = program.values[step.reads[0]].shape;
+            // The KPU works on lines of 64 pixels and before pooling.
+            let pixels = h as f64 * w.next_multiple_of(64) as f64;
+            let weights = layer.parameters.weights.len() as f64;
+            let download = if step.writes.len() > 1 { out / CPU_ELEMENTS_PER_SECOND } else { 0.0 };
+            (pixels * weights / KPU_MACS_PER_SECOND).max(weights / KPU_WEIGHT_BYTES_PER_SECOND) + download
+        }
+        StepOp::Conv2d { weights, bias, .. } => {
+            out * (weights.len() / bias.len()) as f64 / CPU_MACS_PER_SECOND
+        }
+        StepOp::ConvTranspose { weights, .. } => {
+            input * weights.len() as f64 / program.values[step.reads[0]].shape[1] as f64 / CPU_MACS_PER_SECOND
+        }
+        StepOp::MatMul { size, .. } | StepOp::QuantizedMatMul { size, .. } => {
+            size.iter().product::<usize>() as f64 / CPU_MACS_PER_SECOND
+        }
+        StepOp::ReduceWindow { window, .. } => {
+            out * window.kernel.iter().product::<usize>() as f64 / CPU_MACS_PER_SECOND
+        }
+        _ => moved,
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shape = |s: &[usize; 4]| s.map(|d| d.to_string()).join("x");
+        let width = self.rows.iter().map(|r| r.node.chars().count()).max().unwrap_or(4).clamp(4, 40);
+        writeln!(
+            f,
+            "{:>4}  {:width$}  {:17}  {:3}  {:>16}  {:>16}  {:>9}  {:>7}  {:>6}",
+            "", "node", "operator", "on", "input", "output", "KPU RAM", "dB", "time"
+        )?;
+        for (i, row) in self.rows.iter().enumerate() {
+            let skipped = row.node.chars().count().saturating_sub(width);
+            let node: String = row.node.chars().skip(skipped).collect();
+            let decibels = row.decibels.map_or(String::new(), |d| format!("{d:.1}"));
+            writeln!(
+                f,
+                "{i:>4}  {node:width$}  {:17}  {:3}  {:>16}  {:>16}  {:>9}  {decibels:>7}  {:>5.1}%",
+                row.operator,
+                row.runs_on,
+                shape(&row.input),
+                shape(&row.output),
+                row.kpu_ram_bytes,
+                100.0 * row.time_share,
+            )?;
+        }
+        writeln!(
+            f,
+            "file {} bytes + working memory {} bytes = {} of {MAIN_MEMORY_BYTES} bytes of main memory, which the firmware shares",
+            self.file_bytes,
+            self.arena_bytes,
+            self.file_bytes + self.arena_bytes,
+        )?;
+        writeln!(f, "KPU RAM {} of {KPU_RAM_BYTES} bytes", self.kpu_ram_bytes)?;
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
