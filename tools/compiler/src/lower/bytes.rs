@@ -28,14 +28,10 @@ impl<'g> Lowering<'g> {
             },
             Op::Binary(op) => self.quantized_binary(node, *op),
             Op::Concat { axis } if node.inputs.iter().all(|&id| self.has_bytes(id)) => {
-                let same = node.inputs.iter().all(|&id| self.q(id) == self.q(y));
-                if !same {
-                    return Ok(false);
-                }
                 if *axis == 1 && self.graph.shape(y).len() == 4 && self.concat_in_kpu(&node.inputs, y)? {
                     return Ok(true);
                 }
-                let parts = node.inputs.iter().map(|&id| self.byte(id)).collect::<Result<Vec<_>, _>>()?;
+                let parts = node.inputs.iter().map(|&id| self.bytes_as(id, self.q(y))).collect::<Result<Vec<_>, _>>()?;
                 let op = StepOp::Concat { axis: self.axis4(*axis, y)? };
                 self.define_byte(op, parts, y)
             }

@@ -142,6 +142,23 @@ impl<'g> Lowering<'g> {
         self.run_plan(&plan)
     }
 
+    /// The layer that passes a tensor on with other parameters for its bytes.
+    pub(super) fn identity(&self, id: TensorId, q: QParam) -> KpuLayer {
+        let channels = self.planes(id).map_or(1, |p| p.0);
+        let plan = Plan {
+            input: id,
+            weights: vec![1.0; channels].into(),
+            bias: vec![0.0; channels].into(),
+            depthwise: channels > 1,
+            window: Window::UNIT,
+            function: Expr::X,
+            range: self.q(id).range(),
+            pool: KpuPool::None,
+            output: id,
+        };
+        self.parameters(&plan, KpuPool::None, 0, &Expr::X, q)
+    }
+
     /// Smallest and largest value that a tensor takes.
     fn range(&self, id: TensorId) -> (f32, f32) {
         let tensor = &self.graph.tensors[id];

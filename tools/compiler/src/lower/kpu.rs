@@ -1,6 +1,6 @@
 //! Images in KPU RAM: how tensors get there, where they lie, how they come back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use maix_kpu::{
     kpu::memory::{KPU_RAM_ROWS, RowLayout, rows},
@@ -12,11 +12,14 @@ use crate::{
     graph::{Op, TensorId},
     problem::Problem,
     program::{KpuLayer, Place, StepOp, ValueId},
+    quantize::QParam,
 };
 
 /// Tensors that become parts of a concatenated image.
 #[derive(Default)]
 pub struct Placements {
+    /// Concatenations that are images in KPU RAM.
+    wholes: HashSet<TensorId>,
     /// The concatenated tensor and the first channel in it.
     parts: HashMap<TensorId, (TensorId, usize)>,
     /// The images that have been made.
@@ -38,22 +41,24 @@ impl Placements {
             let feeds_kpu = graph.nodes.iter().any(|n| {
                 n.inputs.contains(&node.output) && matches!(n.op, Op::Conv2d(_) | Op::Map(_) | Op::Pool(_))
             });
-            let mut first = 0usize;
-            let mut parts = Vec::new();
-            for &id in &node.inputs {
-                let same = lowering.q(id) == lowering.q(node.output);
-                if !first.is_multiple_of(group) || found.parts.contains_key(&id) || !same || graph.tensors[id].data.is_some() || graph.inputs.contains(&id) {
-                    parts.clear();
-                    break;
-                }
-                parts.push((id, (node.output, first)));
-                first += graph.shape(id)[1];
+            let firsts: Vec<usize> = node
+                .inputs
+                .iter()
+                .scan(0, |next, &id| {
+                    *next += graph.shape(id)[1];
+                    Some(*next - graph.shape(id)[1])
+                })
+                .collect();
+            if !feeds_kpu || firsts.iter().any(|first| !first.is_multiple_of(group)) {
+                continue;
             }
-            let mut distinct: Vec<TensorId> = node.inputs.clone();
-            distinct.sort_unstable();
-            distinct.dedup();
-            if feeds_kpu && distinct.len() == node.inputs.len() {
-                found.parts.extend(parts);
+            found.wholes.insert(node.output);
+            for (&id, first) in node.inputs.iter().zip(firsts) {
+                let same = lowering.q(id) == lowering.q(node.output);
+                let computed = graph.tensors[id].data.is_none() && !graph.inputs.contains(&id);
+                if same && computed {
+                    found.parts.entry(id).or_insert((node.output, first));
+                }
             }
         }
         found
@@ -65,19 +70,24 @@ impl<'g> Lowering<'g> {
     /// saves a concatenation.
     fn image(&mut self, tensor: Option<TensorId>, image: ImageShape) -> ValueId {
         let shape = [1, image.channels, image.height, image.width];
-        let value = self.program.value(Dtype::U8, shape, Place::Kpu, tensor);
         if let Some(id) = tensor
             && let Some(&(whole, first)) = self.placements.parts.get(&id)
             && let &[_, channels, h, w] = self.graph.shape(whole)
             && (h, w) == (image.height, image.width)
+            && !self.homes[id].kpu.is_some_and(|home| home.frame.is_exact())
         {
-            let parent = *self.placements.images.entry(whole).or_insert_with(|| {
-                self.program.value(Dtype::U8, [1, channels, h, w], Place::Kpu, Some(whole))
-            });
-            let distance = rows(ImageShape::new(first, h, w));
-            self.program.values[value].within = Some((parent, if first == 0 { 0 } else { distance }));
+            let parent = match self.placements.images.get(&whole) {
+                Some(&parent) => parent,
+                None => {
+                    // The whole may be a part of a still larger image.
+                    let parent = self.image(Some(whole), ImageShape::new(channels, h, w));
+                    self.placements.images.insert(whole, parent);
+                    parent
+                }
+            };
+            return self.part_of(parent, id, image, first);
         }
-        value
+        self.program.value(Dtype::U8, shape, Place::Kpu, tensor)
     }
 
     /// The bytes of a tensor, cut out of its image.
@@ -87,7 +97,8 @@ impl<'g> Lowering<'g> {
             // A concatenation of images: no layer wrote the whole, so the CPU joins the parts' bytes.
             let graph = self.graph;
             let at = graph.producer(id).expect("inputs and uploads have their bytes");
-            let parts = graph.nodes[at].inputs.iter().map(|&p| self.byte(p)).collect::<Result<Vec<_>, _>>()?;
+            let q = self.q(id);
+            let parts = graph.nodes[at].inputs.iter().map(|&p| self.bytes_as(p, q)).collect::<Result<Vec<_>, _>>()?;
             return Ok(self.push(StepOp::Concat { axis: 1 }, parts, Dtype::U8, shape, Some(id)));
         };
         let step = &self.program.steps[producer];
@@ -159,29 +170,73 @@ impl<'g> Lowering<'g> {
         (image, step)
     }
 
-    /// Joins images by their place in KPU RAM. Parts that do not lie in place yet are uploaded.
+    /// Joins images by their place in KPU RAM. Parts that do not lie in place yet are copied there.
     pub(super) fn concat_in_kpu(&mut self, inputs: &[TensorId], output: TensorId) -> Result<bool, Problem> {
-        let placed = inputs.iter().all(|id| self.placements.parts.get(id).is_some_and(|p| p.0 == output));
-        if !placed {
+        if !self.placements.wholes.contains(&output) {
             return Ok(false);
         }
-        for &id in inputs {
-            let (_, inner) = self.planes(id).ok_or_else(|| self.problem("not an image", ""))?;
-            let whole = self.placements.images.get(&output).copied();
-            let in_place = self.homes[id].kpu.is_some_and(|home| {
-                home.frame.is_exact() && whole.is_some_and(|w| self.program.root(home.value).0 == w)
-            });
-            if !in_place {
-                self.homes[id].kpu.take_if(|home| home.producer.is_none());
-                let bytes = self.byte(id)?;
-                let (channels, _) = self.planes(id).ok_or_else(|| self.problem("not an image", ""))?;
-                let image = self.image(Some(id), ImageShape::new(channels, inner[0], inner[1]));
-                self.step(StepOp::Upload, vec![bytes], vec![image]);
+        let &[_, channels, h, w] = self.graph.shape(output) else { return Ok(false) };
+        let whole = match self.placements.images.get(&output) {
+            Some(&whole) => whole,
+            None => {
+                let whole = self.image(Some(output), ImageShape::new(channels, h, w));
+                self.placements.images.insert(output, whole);
+                whole
             }
+        };
+        let mut first = 0;
+        for &id in inputs {
+            let count = self.graph.shape(id)[1];
+            let in_place = self.placements.parts.get(&id) == Some(&(output, first))
+                && self.homes[id].kpu.is_some_and(|home| {
+                    home.frame.is_exact() && self.program.values[home.value].within.is_some_and(|p| p.0 == whole)
+                });
+            if !in_place {
+                let image = self.part_of(whole, id, ImageShape::new(count, h, w), first);
+                self.copy(id, self.q(output), image)?;
+            }
+            first += count;
         }
-        let Some(&value) = self.placements.images.get(&output) else { return Ok(false) };
-        let (_, inner) = self.planes(output).ok_or_else(|| self.problem("not an image", ""))?;
-        self.homes[output].kpu = Some(KpuHome { value, frame: Frame::exact(inner), producer: None });
+        self.homes[output].kpu = Some(KpuHome { value: whole, frame: Frame::exact([h, w]), producer: None });
         Ok(true)
+    }
+
+    /// Copies a tensor into an image, with other parameters for its bytes.
+    fn copy(&mut self, id: TensorId, q: QParam, image: ValueId) -> Result<usize, Problem> {
+        let (_, inner) = self.planes(id).ok_or_else(|| self.problem("not an image", ""))?;
+        let source = self.in_kpu(id, Frame::exact(inner))?;
+        let layer = self.identity(id, q);
+        Ok(self.step(StepOp::Kpu(Box::new(layer)), vec![source], vec![image]))
+    }
+
+    /// The bytes of a tensor with other parameters.
+    pub(super) fn bytes_as(&mut self, id: TensorId, q: QParam) -> Result<ValueId, Problem> {
+        if self.q(id) == q {
+            return self.byte(id);
+        }
+        let shape = self.shape(id)?;
+        if let Some((channels, [h, w])) = self.planes(id)
+            && h >= 4
+            && w >= 4
+            && self.graph.tensors[id].data.is_none()
+        {
+            let planes = [1, channels, h, w];
+            let image = self.program.value(Dtype::U8, planes, Place::Kpu, None);
+            let step = self.copy(id, q, image)?;
+            let main = self.program.value(Dtype::U8, planes, Place::Main, None);
+            self.program.steps[step].writes.push(main);
+            return Ok(main);
+        }
+        let float = self.float(id)?;
+        Ok(self.push(StepOp::Quantize(q), vec![float], Dtype::U8, shape, None))
+    }
+
+    /// The part of a larger image that begins at channel `first`.
+    fn part_of(&mut self, whole: ValueId, id: TensorId, image: ImageShape, first: usize) -> ValueId {
+        let shape = [1, image.channels, image.height, image.width];
+        let value = self.program.value(Dtype::U8, shape, Place::Kpu, Some(id));
+        let before = ImageShape::new(first, image.height, image.width);
+        self.program.values[value].within = Some((whole, if first == 0 { 0 } else { rows(before) }));
+        value
     }
 }

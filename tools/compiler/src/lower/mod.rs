@@ -17,7 +17,7 @@ use maix_kpu::tensor::Dtype;
 use crate::{
     calibrate::Stats,
     expr::Expr,
-    graph::{Graph, Node, Op, ReduceOp, TensorId},
+    graph::{Graph, Node, Op, TensorId},
     options::{ElementType, Options},
     problem::Problem,
     program::{Place, Program, Shape, Step, StepOp, ValueId},
@@ -122,7 +122,6 @@ pub fn qparams(graph: &Graph, options: &Options, stats: &[Stats]) -> Vec<QParam>
     for node in &graph.nodes {
         let moves = match &node.op {
             Op::Reshape | Op::Transpose { .. } | Op::Slice { .. } | Op::Concat { .. } | Op::Resize(_) => true,
-            Op::Pool(p) => matches!(p.op, ReduceOp::Max | ReduceOp::Mean),
             Op::Pad { value, .. } => {
                 extra.push((node.output, *value));
                 true
@@ -131,8 +130,7 @@ pub fn qparams(graph: &Graph, options: &Options, stats: &[Stats]) -> Vec<QParam>
         };
         let is_concat = matches!(node.op, Op::Concat { .. });
         for &x in node.inputs.iter().filter(|_| moves) {
-            // A model's input has parameters of its own; a concat converts it.
-            if is_concat && graph.inputs.contains(&x) {
+            if is_concat && !shares_range(graph, stats, x, node.output) {
                 continue;
             }
             let (a, b) = (root(&group, x), root(&group, node.output));
@@ -170,6 +168,15 @@ pub fn qparams(graph: &Graph, options: &Options, stats: &[Stats]) -> Vec<QParam>
             fixed[id].unwrap_or_else(|| QParam::cover(low, high))
         })
         .collect()
+}
+
+/// Whether a part of a concatenation may have the range of the whole: if nobody else wants it finer.
+/// Other parts, and a model's input with its fixed range, are converted for the concatenation.
+fn shares_range(graph: &Graph, stats: &[Stats], part: TensorId, whole: TensorId) -> bool {
+    let range = |id: TensorId| graph.tensors[id].range.or(stats[id].range);
+    let width = |id: TensorId| range(id).map_or(0.0, |(low, high)| high.max(0.0) - low.min(0.0));
+    let comparable = width(part) >= 0.6 * width(whole);
+    !graph.inputs.contains(&part) && (graph.readers(part) == 1 || comparable)
 }
 
 /// What a picture's bytes stand for, for an input that takes bytes.
