@@ -90,11 +90,12 @@ pub fn compile(model: &[u8], options: &Options, progress: Progress<'_>) -> Resul
         return Err(vec![Problem::general("the model", "computes nothing", "check the exported file")]);
     }
     let options = &with_range_of_file(&graph, options);
-    let calibration = if options.inference_type == ElementType::Uint8 {
+    let mut calibration = if options.inference_type == ElementType::Uint8 {
         calibrated(&graph, options, progress)?
     } else {
         Calibration { stats: vec![Stats::default(); graph.tensors.len()], samples: Vec::new(), used: 0, skipped: Vec::new() }
     };
+    optimize::equalize::equalize(&mut graph, &mut calibration.stats);
     warnings.extend(calibration.skipped.iter().map(|s| format!("calibration: {s}; not used")));
     let (program, emitted, qparams) = fitted(&graph, options, &calibration.stats)?;
     let mut kmodel = emitted.kmodel.clone();

@@ -142,7 +142,11 @@ impl<'g> Lowering<'g> {
         }
         let bytes = self.byte(id)?;
         let (channels, inner) = self.planes(id).ok_or_else(|| self.problem("not an image", ""))?;
-        let mut source = self.program.alias(bytes, [1, channels, inner[0], inner[1]], Some(id));
+        let planes = [1, channels, inner[0], inner[1]];
+        let mut source = bytes;
+        if self.program.values[bytes].shape != planes {
+            source = self.program.alias(bytes, planes, Some(id));
+        }
         if !frame.is_exact() {
             let pad = |axis: usize| {
                 (frame.before[axis], frame.size[axis] - frame.before[axis] - frame.inner[axis])
@@ -150,8 +154,6 @@ impl<'g> Lowering<'g> {
             let value = f32::from(self.q(id).zero_byte());
             let op = StepOp::Pad { pads: [(0, 0), (0, 0), pad(0), pad(1)], value };
             source = self.push(op, vec![source], Dtype::U8, [1, channels, frame.size[0], frame.size[1]], Some(id));
-        } else if self.program.values[bytes].shape == self.program.values[source].shape {
-            source = bytes;
         }
         let image = self.image(Some(id), ImageShape::new(channels, frame.size[0], frame.size[1]));
         self.step(StepOp::Upload, vec![source], vec![image]);

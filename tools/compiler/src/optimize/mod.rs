@@ -3,6 +3,7 @@
 mod activations;
 mod batch_norm;
 mod constants;
+pub mod equalize;
 mod pads;
 mod shapes;
 
