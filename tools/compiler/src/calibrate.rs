@@ -100,7 +100,8 @@ pub fn calibrate(
     let rounds = if method == CalibrateMethod::NoClip { 1 } else { 2 };
     let total = dataset.len() * rounds;
     let mut merged: Vec<Option<Seen>> = graph.tensors.iter().map(|_| None).collect();
-    let (mut samples, mut used, mut skipped, mut problems) = (Vec::new(), 0, Vec::new(), Vec::new());
+    let (mut samples, mut used, mut skipped, mut problems) =
+        (Vec::new(), 0, Vec::new(), Vec::new());
     for_each_batch(dataset, |at, batch| {
         let mut good = Vec::new();
         for loaded in batch {
@@ -111,11 +112,14 @@ pub fn calibrate(
             }
         }
         used += good.len();
-        let seen: Vec<Vec<(TensorId, Seen)>> = good.par_iter().map(|s| {
-            let mut seen = Vec::new();
-            run(graph, s, &mut |id, x| seen.push((id, look(x, graph.shape(id)))));
-            seen
-        }).collect();
+        let seen: Vec<Vec<(TensorId, Seen)>> = good
+            .par_iter()
+            .map(|s| {
+                let mut seen = Vec::new();
+                run(graph, s, &mut |id, x| seen.push((id, look(x, graph.shape(id)))));
+                seen
+            })
+            .collect();
         for (id, seen) in seen.into_iter().flatten() {
             match &mut merged[id] {
                 Some(before) => before.merge(&seen),
@@ -135,7 +139,8 @@ pub fn calibrate(
             "give typical inputs of the model, such as pictures from the training set",
         )]);
     }
-    let mut stats: Vec<Stats> = merged.into_iter().map(|seen| seen.map_or_else(Stats::default, |s| s.stats())).collect();
+    let mut stats: Vec<Stats> =
+        merged.into_iter().map(|seen| seen.map_or_else(Stats::default, |s| s.stats())).collect();
     if method != CalibrateMethod::NoClip {
         clip(graph, dataset, method, &mut stats, &mut |at| progress(dataset.len() + at, total));
     }
@@ -176,24 +181,33 @@ impl Seen {
 }
 
 /// Narrows ranges by a second look at the data.
-fn clip(graph: &Graph, dataset: &Dataset<'_>, method: CalibrateMethod, stats: &mut [Stats], progress: &mut dyn FnMut(usize)) {
+fn clip(
+    graph: &Graph,
+    dataset: &Dataset<'_>,
+    method: CalibrateMethod,
+    stats: &mut [Stats],
+    progress: &mut dyn FnMut(usize),
+) {
     let mut histograms: Vec<Vec<u64>> = vec![Vec::new(); graph.tensors.len()];
     for_each_batch(dataset, |at, batch| {
         let good: Vec<Sample> = batch
             .into_iter()
             .filter_map(|l| if let Ok(Loaded::Sample(s)) = l { Some(s) } else { None })
             .collect();
-        let counted: Vec<Vec<(TensorId, Vec<u64>)>> = good.par_iter().map(|s| {
-            let mut counted = Vec::new();
-            run(graph, s, &mut |id, x| {
-                let (low, high) = stats[id].range.expect("seen in the first round");
-                let factor = BINS as f32 / (high - low).max(f32::MIN_POSITIVE);
-                let mut bins = vec![0u64; BINS];
-                x.iter().for_each(|v| bins[(((v - low) * factor) as usize).min(BINS - 1)] += 1);
-                counted.push((id, bins));
-            });
-            counted
-        }).collect();
+        let counted: Vec<Vec<(TensorId, Vec<u64>)>> = good
+            .par_iter()
+            .map(|s| {
+                let mut counted = Vec::new();
+                run(graph, s, &mut |id, x| {
+                    let (low, high) = stats[id].range.expect("seen in the first round");
+                    let factor = BINS as f32 / (high - low).max(f32::MIN_POSITIVE);
+                    let mut bins = vec![0u64; BINS];
+                    x.iter().for_each(|v| bins[(((v - low) * factor) as usize).min(BINS - 1)] += 1);
+                    counted.push((id, bins));
+                });
+                counted
+            })
+            .collect();
         for (id, bins) in counted.into_iter().flatten() {
             if histograms[id].is_empty() {
                 histograms[id] = bins;
@@ -223,7 +237,9 @@ fn best_bins(bins: &[u64], method: CalibrateMethod, zero: usize) -> (usize, usiz
     };
     let steps = 64;
     let (mut first, mut end) = (0, bins.len());
-    let ends = (0..steps).map(|i| bins.len() - (bins.len() - zero) * i / (steps + steps / 4)).filter(|&e| e > 0);
+    let ends = (0..steps)
+        .map(|i| bins.len() - (bins.len() - zero) * i / (steps + steps / 4))
+        .filter(|&e| e > 0);
     end = ends.min_by(|&a, &b| cost(first, a).total_cmp(&cost(first, b))).unwrap_or(end);
     let firsts = (0..steps).map(|i| zero.min(end - 1) * i / (steps + steps / 4));
     first = firsts.min_by(|&a, &b| cost(a, end).total_cmp(&cost(b, end))).unwrap_or(first);

@@ -32,10 +32,18 @@ const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "bmp"];
 
 impl<'o> Dataset<'o> {
     /// The files at `path` (a folder with all below it, or one file) for inputs of `shapes`.
-    pub fn open(path: &Path, shapes: Vec<Vec<usize>>, options: &'o Options) -> Result<Self, Problem> {
+    pub fn open(
+        path: &Path,
+        shapes: Vec<Vec<usize>>,
+        options: &'o Options,
+    ) -> Result<Self, Problem> {
         let mut files = Vec::new();
         collect(path, &mut files).map_err(|error| {
-            Problem::general(path.display().to_string(), format!("cannot be read: {error}"), "check the path given with --dataset")
+            Problem::general(
+                path.display().to_string(),
+                format!("cannot be read: {error}"),
+                "check the path given with --dataset",
+            )
         })?;
         if options.dataset_format == DatasetFormat::Image {
             files.retain(|f| {
@@ -45,7 +53,9 @@ impl<'o> Dataset<'o> {
             if !matches!(&shapes[..], [s] if s.len() == 4 && matches!(s[1], 1 | 3)) {
                 return Err(Problem::general(
                     "the model's input",
-                    format!("pictures cannot feed inputs of shapes {shapes:?}; one input of 1 or 3 planes can be fed"),
+                    format!(
+                        "pictures cannot feed inputs of shapes {shapes:?}; one input of 1 or 3 planes can be fed"
+                    ),
                     "give --dataset-format raw and files of 32-bit floats",
                 ));
             }
@@ -79,7 +89,11 @@ impl<'o> Dataset<'o> {
     fn load_file(&self, file: &Path) -> Result<Loaded, Problem> {
         let name = file.display().to_string();
         let bytes = std::fs::read(file).map_err(|error| {
-            Problem::general(&name, format!("cannot be read: {error}"), "check the file's permissions")
+            Problem::general(
+                &name,
+                format!("cannot be read: {error}"),
+                "check the file's permissions",
+            )
         })?;
         if bytes.is_empty() {
             return Ok(Loaded::Skipped(format!("{name} is empty")));
@@ -87,7 +101,9 @@ impl<'o> Dataset<'o> {
         let mut sample = match self.options.dataset_format {
             DatasetFormat::Image => match image::load_from_memory(&bytes) {
                 Ok(picture) => vec![planes(&picture, &self.shapes[0])],
-                Err(error) => return Ok(Loaded::Skipped(format!("{name} is not a picture: {error}"))),
+                Err(error) => {
+                    return Ok(Loaded::Skipped(format!("{name} is not a picture: {error}")));
+                }
             },
             DatasetFormat::Raw => self.raw(&name, &bytes)?,
         };
@@ -110,11 +126,16 @@ impl<'o> Dataset<'o> {
         if bytes.len() != 4 * total {
             return Err(Problem::general(
                 name,
-                format!("holds {} bytes; the model's input needs {} ({total} floats of 4 bytes)", bytes.len(), 4 * total),
+                format!(
+                    "holds {} bytes; the model's input needs {} ({total} floats of 4 bytes)",
+                    bytes.len(),
+                    4 * total
+                ),
                 "write the input as 32-bit floats, or use --dataset-format image for pictures",
             ));
         }
-        let mut values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four bytes")));
+        let mut values =
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four bytes")));
         Ok(self
             .shapes
             .iter()
@@ -122,7 +143,9 @@ impl<'o> Dataset<'o> {
             .map(|(shape, n)| {
                 let x: Vec<f32> = values.by_ref().take(n).collect();
                 match (self.options.layout, &shape[..]) {
-                    (Layout::Nhwc, &[n, c, h, w]) => crate::eval::transpose(&[0, 3, 1, 2], &x, &[n, h, w, c]),
+                    (Layout::Nhwc, &[n, c, h, w]) => {
+                        crate::eval::transpose(&[0, 3, 1, 2], &x, &[n, h, w, c])
+                    }
                     _ => x,
                 }
             })

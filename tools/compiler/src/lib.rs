@@ -1,4 +1,4 @@
-//! Compiles `.tflite` and `.onnx` models to K210 kmodels.
+//! Compiles `.tflite` models to K210 kmodels.
 //!
 //! ```text
 //! bytes -> import -> graph -> optimize -> calibrate -> lower -> program -> emit -> kmodel
@@ -68,14 +68,19 @@ pub type Progress<'p> = &'p mut dyn FnMut(Stage, usize, usize);
 const MOST_SPILLS: usize = 64;
 
 /// Compiles a model; every problem that is found is returned, not the first alone.
-pub fn compile(model: &[u8], options: &Options, progress: Progress<'_>) -> Result<Compiled, Vec<Problem>> {
-    let format = options.input_format.or_else(|| import::InputFormat::detect(model)).ok_or_else(|| {
-        vec![Problem::general(
-            "the model file",
-            "neither TensorFlow Lite nor ONNX",
-            "give a .tflite or .onnx file, and say which with -i",
-        )]
-    })?;
+pub fn compile(
+    model: &[u8],
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<Compiled, Vec<Problem>> {
+    let format =
+        options.input_format.or_else(|| import::InputFormat::detect(model)).ok_or_else(|| {
+            vec![Problem::general(
+                "the model file",
+                "neither TensorFlow Lite nor ONNX",
+                "give a .tflite or .onnx file, and say which with -i",
+            )]
+        })?;
     if options.kmodel_version == KmodelVersion::V3 {
         return Err(vec![Problem::general(
             "--kmodel-version 3",
@@ -83,17 +88,26 @@ pub fn compile(model: &[u8], options: &Options, progress: Progress<'_>) -> Resul
             "use firmware with kmodel v4 (maixpy_*_with_kmodel_v4_support), or our library, which runs both",
         )]);
     }
-    let imported = import::import(model, format, options.folder.as_deref())?;
+    let imported = import::import(model, format)?;
     let (mut graph, mut warnings) = (imported.graph, imported.warnings);
     optimize::optimize(&mut graph);
     if graph.nodes.is_empty() {
-        return Err(vec![Problem::general("the model", "computes nothing", "check the exported file")]);
+        return Err(vec![Problem::general(
+            "the model",
+            "computes nothing",
+            "check the exported file",
+        )]);
     }
     let options = &with_range_of_file(&graph, options);
     let mut calibration = if options.inference_type == ElementType::Uint8 {
         calibrated(&graph, options, progress)?
     } else {
-        Calibration { stats: vec![Stats::default(); graph.tensors.len()], samples: Vec::new(), used: 0, skipped: Vec::new() }
+        Calibration {
+            stats: vec![Stats::default(); graph.tensors.len()],
+            samples: Vec::new(),
+            used: 0,
+            skipped: Vec::new(),
+        }
     };
     optimize::equalize::equalize(&mut graph, &mut calibration.stats);
     warnings.extend(calibration.skipped.iter().map(|s| format!("calibration: {s}; not used")));
@@ -103,10 +117,19 @@ pub fn compile(model: &[u8], options: &Options, progress: Progress<'_>) -> Resul
     let labels = options.labels.join("\n");
     Content { labels: &labels, input_range: range, ..Content::default() }
         .write(&mut |bytes| kmodel.extend_from_slice(bytes));
-    let errors = measure::errors(&graph, &program, &emitted, &qparams, &calibration.samples, options, &mut |done, all| {
-        progress(Stage::Measuring, done, all);
-    });
-    let report = Report::new(&graph, &program, &emitted, kmodel.len(), &calibration, &errors, warnings);
+    let errors = measure::errors(
+        &graph,
+        &program,
+        &emitted,
+        &qparams,
+        &calibration.samples,
+        options,
+        &mut |done, all| {
+            progress(Stage::Measuring, done, all);
+        },
+    );
+    let report =
+        Report::new(&graph, &program, &emitted, kmodel.len(), &calibration, &errors, warnings);
     Ok(Compiled { kmodel, report, graph })
 }
 
@@ -130,7 +153,11 @@ fn input_range(graph: &Graph, options: &Options) -> Option<(f32, f32)> {
         .then(|| options.input_range())
 }
 
-fn calibrated(graph: &Graph, options: &Options, progress: Progress<'_>) -> Result<Calibration, Vec<Problem>> {
+fn calibrated(
+    graph: &Graph,
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<Calibration, Vec<Problem>> {
     let known = graph.nodes.iter().all(|n| graph.tensors[n.output].range.is_some());
     let Some(path) = &options.dataset else {
         if known {
@@ -147,12 +174,18 @@ fn calibrated(graph: &Graph, options: &Options, progress: Progress<'_>) -> Resul
     let shapes = graph.inputs.iter().map(|&id| graph.shape(id).to_vec()).collect();
     let dataset = Dataset::open(path, shapes, options).map_err(|p| vec![p])?;
     let method: CalibrateMethod = options.calibrate_method;
-    calibrate::calibrate(graph, &dataset, method, &mut |done, all| progress(Stage::Calibrating, done, all))
+    calibrate::calibrate(graph, &dataset, method, &mut |done, all| {
+        progress(Stage::Calibrating, done, all)
+    })
 }
 
 /// Lowers the graph so that KPU RAM suffices: where too much lies there at a time, tensors that wait
 /// for a later use go to main memory meanwhile.
-fn fitted(graph: &Graph, options: &Options, stats: &[Stats]) -> Result<(Program, Emitted, Vec<quantize::QParam>), Vec<Problem>> {
+fn fitted(
+    graph: &Graph,
+    options: &Options,
+    stats: &[Stats],
+) -> Result<(Program, Emitted, Vec<quantize::QParam>), Vec<Problem>> {
     let qparams = if options.inference_type == ElementType::Uint8 {
         lower::qparams(graph, options, stats)
     } else {
@@ -171,7 +204,9 @@ fn fitted(graph: &Graph, options: &Options, stats: &[Stats]) -> Result<(Program,
                 let waiting = holds
                     .iter()
                     .filter(|id| !in_use.contains(id))
-                    .filter_map(|&id| Some((program.values[id].bytes(), program.values[id].tensor?)))
+                    .filter_map(|&id| {
+                        Some((program.values[id].bytes(), program.values[id].tensor?))
+                    })
                     .filter(|(_, tensor)| !spilled.contains(tensor))
                     .max();
                 match waiting {
@@ -179,10 +214,14 @@ fn fitted(graph: &Graph, options: &Options, stats: &[Stats]) -> Result<(Program,
                         spilled.insert(tensor);
                     }
                     _ => {
-                        let node = busy.node.map(|n| graph.nodes[n].name.clone()).unwrap_or_default();
+                        let node =
+                            busy.node.map(|n| graph.nodes[n].name.clone()).unwrap_or_default();
                         return Err(vec![Problem::general(
                             node,
-                            format!("KPU RAM would hold {needed} bytes here, {} more than the chip has", needed.saturating_sub(KPU_RAM_BYTES)),
+                            format!(
+                                "KPU RAM would hold {needed} bytes here, {} more than the chip has",
+                                needed.saturating_sub(KPU_RAM_BYTES)
+                            ),
                             "make the input or the number of channels smaller",
                         )]);
                     }

@@ -3,9 +3,12 @@
 use maix_kpu::{
     error::Result,
     input::Input,
-    kpu::{Simulator, memory::{KPU_RAM_BYTES}, simulator::SCRATCH_BYTES},
+    kpu::{Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
     model::{Model, Node, Operator},
-    session::{Requirements, Session, trace::{Trace, Written}},
+    session::{
+        Requirements, Session,
+        trace::{Trace, Written},
+    },
     tensor::Dtype,
 };
 
@@ -79,7 +82,9 @@ impl Fed {
     /// The real numbers that the model sees.
     fn real(&self, q: Option<QParam>) -> Vec<f32> {
         match (self, q) {
-            (Fed::Bytes(bytes), Some(q)) => bytes.iter().map(|&b| (f32::from(b) - q.zero) * q.scale).collect(),
+            (Fed::Bytes(bytes), Some(q)) => {
+                bytes.iter().map(|&b| (f32::from(b) - q.zero) * q.scale).collect()
+            }
             (Fed::Bytes(bytes), None) => bytes.iter().map(|&b| b.into()).collect(),
             (Fed::Floats(floats), _) => floats.clone(),
         }
@@ -107,7 +112,8 @@ pub fn errors(
         let real: Vec<&[f32]> = real.iter().map(Vec::as_slice).collect();
         eval::run(graph, &real, &mut |id, x| wanted[id] = Some(x.to_vec()));
         let inputs: Vec<Input<'_>> = fed.iter().map(Fed::input).collect();
-        let mut comparison = Comparison { program, qparams, wanted: &wanted, differences: &mut differences };
+        let mut comparison =
+            Comparison { program, qparams, wanted: &wanted, differences: &mut differences };
         // A model that the compiler has just written loads; if not, the report has no errors.
         if run(&emitted.kmodel, &inputs, &mut comparison).is_err() {
             return vec![None; program.steps.len()];
@@ -128,7 +134,9 @@ impl Trace for Comparison<'_> {
     fn end(&mut self, node: &Node<Operator>, mut written: Written<'_>) -> Result<()> {
         let at = node.index as usize;
         let value = &self.program.values[self.program.steps[at].writes[0]];
-        let Some((tensor, expected)) = value.tensor.and_then(|t| Some((t, self.wanted[t].as_ref()?))) else {
+        let Some((tensor, expected)) =
+            value.tensor.and_then(|t| Some((t, self.wanted[t].as_ref()?)))
+        else {
             return Ok(());
         };
         if expected.len() != value.elements() || value.place == Place::Constant {

@@ -63,7 +63,8 @@ pub fn plan(needs: &[Need], limit: Duration) -> (Vec<usize>, usize) {
 
 /// The most that is needed at any one time: no layout is smaller.
 pub fn peak(needs: &[Need]) -> usize {
-    let at = |step: usize| needs.iter().filter(|n| n.from <= step && step <= n.to).map(|n| n.size).sum();
+    let at =
+        |step: usize| needs.iter().filter(|n| n.from <= step && step <= n.to).map(|n| n.size).sum();
     needs.iter().map(|n| at(n.from)).max().unwrap_or(0)
 }
 
@@ -99,7 +100,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn needs() -> impl Strategy<Value = Vec<Need>> {
-        let need = (1usize..100, 0usize..20, 0usize..6).prop_map(|(size, from, length)| Need { size, from, to: from + length });
+        let need = (1usize..100, 0usize..20, 0usize..6).prop_map(|(size, from, length)| Need {
+            size,
+            from,
+            to: from + length,
+        });
         prop::collection::vec(need, 1..25)
     }
 

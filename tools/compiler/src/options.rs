@@ -9,8 +9,6 @@ use crate::import::InputFormat;
 pub struct Options {
     /// Format of the model file; found out from its bytes if not given.
     pub input_format: Option<InputFormat>,
-    /// Folder that ONNX files with external data refer to.
-    pub folder: Option<PathBuf>,
     /// What the convolutions compute with.
     pub inference_type: ElementType,
     /// What the compiled model is fed with; that of the inference if not given.
@@ -95,7 +93,6 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             input_format: None,
-            folder: None,
             inference_type: ElementType::Uint8,
             input_type: None,
             dataset: None,

@@ -19,7 +19,11 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of the model as a whole.
-    pub fn general(node: impl Into<String>, why: impl Into<String>, advice: impl Into<String>) -> Self {
+    pub fn general(
+        node: impl Into<String>,
+        why: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
         Self {
             node: node.into(),
             operator: String::new(),

@@ -179,8 +179,22 @@ impl StepOp {
 
 impl Program {
     /// Adds a value and returns it.
-    pub fn value(&mut self, dtype: Dtype, shape: Shape, place: Place, tensor: Option<TensorId>) -> ValueId {
-        self.values.push(Value { dtype, shape, place, data: None, within: None, spare_rows: 0, tensor });
+    pub fn value(
+        &mut self,
+        dtype: Dtype,
+        shape: Shape,
+        place: Place,
+        tensor: Option<TensorId>,
+    ) -> ValueId {
+        self.values.push(Value {
+            dtype,
+            shape,
+            place,
+            data: None,
+            within: None,
+            spare_rows: 0,
+            tensor,
+        });
         self.values.len() - 1
     }
 
@@ -192,7 +206,8 @@ impl Program {
 
     /// Adds a constant, or finds one with the same bytes.
     pub fn constant_bytes(&mut self, dtype: Dtype, shape: Shape, bytes: Vec<u8>) -> ValueId {
-        let same = |v: &Value| v.dtype == dtype && v.shape == shape && v.data.as_ref() == Some(&bytes);
+        let same =
+            |v: &Value| v.dtype == dtype && v.shape == shape && v.data.as_ref() == Some(&bytes);
         if let Some(id) = self.values.iter().position(same) {
             return id;
         }

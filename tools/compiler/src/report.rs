@@ -79,7 +79,8 @@ impl Report {
         let total: f64 = times.iter().sum();
         let rows = program.steps.iter().zip(errors).zip(&times).map(|((step, error), time)| {
             let value = |id: &usize| &program.values[*id];
-            let in_kpu = step.reads.iter().chain(&step.writes).map(value).filter(|v| v.place == Place::Kpu);
+            let in_kpu =
+                step.reads.iter().chain(&step.writes).map(value).filter(|v| v.place == Place::Kpu);
             Row {
                 node: step.node.map(|n| graph.nodes[n].name.clone()).unwrap_or_default(),
                 operator: step.op.name(),
@@ -109,7 +110,9 @@ impl Report {
     /// The report as one HTML page.
     pub fn html(&self) -> String {
         let escaped = self.to_string().replace('&', "&amp;").replace('<', "&lt;");
-        format!("<!doctype html><meta charset=utf-8><title>kmodel compile</title><pre>{escaped}</pre>\n")
+        format!(
+            "<!doctype html><meta charset=utf-8><title>kmodel compile</title><pre>{escaped}</pre>\n"
+        )
     }
 }
 
@@ -125,13 +128,16 @@ fn seconds(program: &Program, step: &Step) -> f64 {
             let pixels = h as f64 * w.next_multiple_of(64) as f64;
             let weights = layer.parameters.weights.len() as f64;
             let download = if step.writes.len() > 1 { out / CPU_ELEMENTS_PER_SECOND } else { 0.0 };
-            (pixels * weights / KPU_MACS_PER_SECOND).max(weights / KPU_WEIGHT_BYTES_PER_SECOND) + download
+            (pixels * weights / KPU_MACS_PER_SECOND).max(weights / KPU_WEIGHT_BYTES_PER_SECOND)
+                + download
         }
         StepOp::Conv2d { weights, bias, .. } => {
             out * (weights.len() / bias.len()) as f64 / CPU_MACS_PER_SECOND
         }
         StepOp::ConvTranspose { weights, .. } => {
-            input * weights.len() as f64 / program.values[step.reads[0]].shape[1] as f64 / CPU_MACS_PER_SECOND
+            input * weights.len() as f64
+                / program.values[step.reads[0]].shape[1] as f64
+                / CPU_MACS_PER_SECOND
         }
         StepOp::MatMul { size, .. } | StepOp::QuantizedMatMul { size, .. } => {
             size.iter().product::<usize>() as f64 / CPU_MACS_PER_SECOND
@@ -146,7 +152,8 @@ fn seconds(program: &Program, step: &Step) -> f64 {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape = |s: &[usize; 4]| s.map(|d| d.to_string()).join("x");
-        let width = self.rows.iter().map(|r| r.node.chars().count()).max().unwrap_or(4).clamp(4, 40);
+        let width =
+            self.rows.iter().map(|r| r.node.chars().count()).max().unwrap_or(4).clamp(4, 40);
         writeln!(
             f,
             "{:>4}  {:width$}  {:17}  {:3}  {:>16}  {:>16}  {:>9}  {:>7}  {:>6}",

@@ -34,7 +34,13 @@ pub fn conv2d(conv: &Conv2d, x: &[f32], shape: &[usize], out: &[usize]) -> Vec<f
 }
 
 /// The part of the output axis whose tap lies inside the image, and the image index of its start.
-fn inside(window: &Window, axis: usize, tap: usize, input: usize, output: usize) -> (usize, usize, usize) {
+fn inside(
+    window: &Window,
+    axis: usize,
+    tap: usize,
+    input: usize,
+    output: usize,
+) -> (usize, usize, usize) {
     let (stride, offset) = (window.stride[axis], tap * window.dilation[axis]);
     let before = window.pad[axis].0;
     let first = before.saturating_sub(offset).div_ceil(stride).min(output);
@@ -70,7 +76,14 @@ fn gather(window: &Window, x: &[f32], size: &[usize], columns: &mut [f32], out: 
 }
 
 /// One channel: every tap adds a scaled, shifted copy of the image.
-fn depthwise(window: &Window, weights: &[f32], x: &[f32], size: &[usize], y: &mut [f32], out: &[usize]) {
+fn depthwise(
+    window: &Window,
+    weights: &[f32],
+    x: &[f32],
+    size: &[usize],
+    y: &mut [f32],
+    out: &[usize],
+) {
     let (h, w, oh, ow) = (size[0], size[1], out[0], out[1]);
     for (tap, &weight) in weights.iter().enumerate() {
         let (ky, kx) = (tap / window.kernel[1], tap % window.kernel[1]);

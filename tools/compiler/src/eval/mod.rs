@@ -43,7 +43,11 @@ pub fn run(
             }
         }
     }
-    graph.outputs.iter().map(|&id| values[id].clone().expect("every output has a producer")).collect()
+    graph
+        .outputs
+        .iter()
+        .map(|&id| values[id].clone().expect("every output has a producer"))
+        .collect()
 }
 
 /// The result of one node.

@@ -9,7 +9,9 @@ pub fn transpose(perm: &[usize], x: &[f32], shape: &[usize]) -> Vec<f32> {
     let steps: Vec<usize> = perm.iter().map(|&p| steps[p]).collect();
     let out: Vec<usize> = perm.iter().map(|&p| shape[p]).collect();
     let mut y = Vec::with_capacity(x.len());
-    for_each_index(&out, |index| y.push(x[index.iter().zip(&steps).map(|(i, s)| i * s).sum::<usize>()]));
+    for_each_index(&out, |index| {
+        y.push(x[index.iter().zip(&steps).map(|(i, s)| i * s).sum::<usize>()])
+    });
     y
 }
 
@@ -27,7 +29,13 @@ pub fn concat(axis: usize, operands: &[&[f32]], shapes: &[&[usize]]) -> Vec<f32>
 }
 
 /// Every `stride`-th element from `begin` on.
-pub fn slice(begin: &[usize], step: &[isize], x: &[f32], shape: &[usize], out: &[usize]) -> Vec<f32> {
+pub fn slice(
+    begin: &[usize],
+    step: &[isize],
+    x: &[f32],
+    shape: &[usize],
+    out: &[usize],
+) -> Vec<f32> {
     let dims = strides(shape);
     let mut y = Vec::with_capacity(out.iter().product());
     for_each_index(out, |index| {

@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn the_mean_counts_pixels_inside_only() {
-        let window = Window { kernel: [2, 2], stride: [2, 2], dilation: [1, 1], pad: [(0, 1), (0, 1)] };
+        let window =
+            Window { kernel: [2, 2], stride: [2, 2], dilation: [1, 1], pad: [(0, 1), (0, 1)] };
         let pool_ = Pool { op: ReduceOp::Mean, window };
         let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
         assert_eq!(pool(&pool_, &x, &[1, 1, 3, 3], &[1, 1, 2, 2]), [3.0, 4.5, 7.5, 9.0]);

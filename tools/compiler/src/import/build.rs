@@ -94,7 +94,8 @@ impl Builder {
 
     /// An operator with a result of `shape`.
     pub fn push(&mut self, op: Op, inputs: Vec<TensorId>, shape: Vec<usize>) -> Result<TensorId> {
-        let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
+        let elements =
+            shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
         if elements == 0 || elements > MAX_ELEMENTS {
             return Err(Fault::new(
                 format!("a result of shape {}", text(&shape)),
@@ -146,7 +147,11 @@ impl Builder {
             return Ok(x);
         }
         if before.iter().product::<usize>() != shape.iter().product::<usize>() {
-            return Err(Fault::damaged(format!("a reshape of {} to {}", text(&before), text(&shape))));
+            return Err(Fault::damaged(format!(
+                "a reshape of {} to {}",
+                text(&before),
+                text(&shape)
+            )));
         }
         self.push(Op::Reshape, vec![x], shape)
     }
@@ -187,7 +192,12 @@ impl Builder {
     }
 
     /// Transposed convolution with a result of `size` (height, width).
-    pub fn conv_transpose(&mut self, x: TensorId, conv: ConvTranspose, size: [usize; 2]) -> Result<TensorId> {
+    pub fn conv_transpose(
+        &mut self,
+        x: TensorId,
+        conv: ConvTranspose,
+        size: [usize; 2],
+    ) -> Result<TensorId> {
         let shape = self.image_shape(x)?;
         let out_channels = conv.bias.len();
         let taps = conv.window.kernel[0].saturating_mul(conv.window.kernel[1]);
@@ -208,7 +218,10 @@ impl Builder {
     pub fn pool(&mut self, x: TensorId, pool: Pool) -> Result<TensorId> {
         let shape = self.image_shape(x)?;
         let out = self.window_shape(&pool.window, &shape, shape[1])?;
-        if (0..2).any(|i| pool.window.pad[i].0 >= pool.window.extent(i) || pool.window.pad[i].1 >= pool.window.extent(i)) {
+        if (0..2).any(|i| {
+            pool.window.pad[i].0 >= pool.window.extent(i)
+                || pool.window.pad[i].1 >= pool.window.extent(i)
+        }) {
             return Err(Fault::damaged("a pooling window lies outside the image"));
         }
         self.push(Op::Pool(pool), vec![x], out)
@@ -220,17 +233,28 @@ impl Builder {
         shape: &[usize],
         channels: usize,
     ) -> Result<Vec<usize>> {
-        if window.kernel.contains(&0) || window.stride.contains(&0) || window.dilation.contains(&0) {
+        if window.kernel.contains(&0) || window.stride.contains(&0) || window.dilation.contains(&0)
+        {
             return Err(Fault::damaged("a window, step or dilation of 0"));
         }
-        let limits = [window.kernel, window.stride, window.dilation, [window.pad[0].0, window.pad[0].1], [window.pad[1].0, window.pad[1].1]];
+        let limits = [
+            window.kernel,
+            window.stride,
+            window.dilation,
+            [window.pad[0].0, window.pad[0].1],
+            [window.pad[1].0, window.pad[1].1],
+        ];
         if limits.as_flattened().iter().any(|&v| v > 1 << 14) {
             return Err(Fault::damaged("a window of more than 16384 pixels"));
         }
         let size = |axis| {
             window.output(axis, shape[2 + axis]).ok_or_else(|| {
                 Fault::new(
-                    format!("a window of {:?} over an image of {}", window.kernel, text(&shape[2..])),
+                    format!(
+                        "a window of {:?} over an image of {}",
+                        window.kernel,
+                        text(&shape[2..])
+                    ),
                     "use a larger input or padding \"same\"",
                 )
             })
@@ -351,9 +375,19 @@ impl Builder {
         out[axis] = 0;
         for &part in &parts {
             let shape = self.shape(part);
-            let others = |s: &[usize]| s.iter().enumerate().filter(|(i, _)| *i != axis).map(|(_, &d)| d).collect::<Vec<_>>();
+            let others = |s: &[usize]| {
+                s.iter()
+                    .enumerate()
+                    .filter(|(i, _)| *i != axis)
+                    .map(|(_, &d)| d)
+                    .collect::<Vec<_>>()
+            };
             if shape.len() != out.len() || others(&shape) != others(&out) {
-                return Err(Fault::damaged(format!("{} cannot be joined to {}", text(&shape), text(&out))));
+                return Err(Fault::damaged(format!(
+                    "{} cannot be joined to {}",
+                    text(&shape),
+                    text(&out)
+                )));
             }
             out[axis] += shape[axis];
         }
@@ -361,7 +395,13 @@ impl Builder {
     }
 
     /// A strided part with a result of `shape`.
-    pub fn slice(&mut self, x: TensorId, begin: Vec<usize>, strides: Vec<isize>, out: Vec<usize>) -> Result<TensorId> {
+    pub fn slice(
+        &mut self,
+        x: TensorId,
+        begin: Vec<usize>,
+        strides: Vec<isize>,
+        out: Vec<usize>,
+    ) -> Result<TensorId> {
         let shape = self.shape(x);
         for d in 0..shape.len() {
             let last = begin[d] as isize + (out[d] as isize - 1) * strides[d];
@@ -376,7 +416,13 @@ impl Builder {
     }
 
     /// Part `from..from + count` of an axis.
-    pub fn part(&mut self, x: TensorId, axis: usize, from: usize, count: usize) -> Result<TensorId> {
+    pub fn part(
+        &mut self,
+        x: TensorId,
+        axis: usize,
+        from: usize,
+        count: usize,
+    ) -> Result<TensorId> {
         let mut out = self.shape(x);
         let mut begin = vec![0; out.len()];
         (begin[axis], out[axis]) = (from, count);
@@ -391,16 +437,25 @@ impl Builder {
     }
 
     /// `x / sqrt(max(sum(x * x), epsilon))` over `axes`.
-    pub fn l2_normalize(&mut self, x: TensorId, axes: Vec<usize>, epsilon: f32) -> Result<TensorId> {
+    pub fn l2_normalize(
+        &mut self,
+        x: TensorId,
+        axes: Vec<usize>,
+        epsilon: f32,
+    ) -> Result<TensorId> {
         let square = self.map(x, Expr::Unary(UnaryOp::Square, Box::new(Expr::X)))?;
         let sum = self.reduce(ReduceOp::Sum, square, axes)?;
-        let factor =
-            self.map(sum, Expr::Unary(UnaryOp::Rsqrt, Box::new(Expr::X.max(epsilon))))?;
+        let factor = self.map(sum, Expr::Unary(UnaryOp::Rsqrt, Box::new(Expr::X.max(epsilon))))?;
         self.binary(BinaryOp::Mul, x, factor)
     }
 
     /// Blocks of channels become pixels; `channels_first` as ONNX's mode CRD has it.
-    pub fn depth_to_space(&mut self, x: TensorId, block: usize, channels_first: bool) -> Result<TensorId> {
+    pub fn depth_to_space(
+        &mut self,
+        x: TensorId,
+        block: usize,
+        channels_first: bool,
+    ) -> Result<TensorId> {
         let shape = self.image_shape(x)?;
         let (n, c, h, w) = (shape[0], shape[1], shape[2], shape[3]);
         if n != 1 || block == 0 || !c.is_multiple_of(block * block) {

@@ -22,10 +22,9 @@ pub struct Vector<'b> {
 }
 
 fn take<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N]> {
-    at.checked_add(N)
-        .and_then(|end| bytes.get(at..end))
-        .and_then(|b| b.try_into().ok())
-        .ok_or_else(|| Fault::damaged(format!("byte {at} is outside the file of {} bytes", bytes.len())))
+    at.checked_add(N).and_then(|end| bytes.get(at..end)).and_then(|b| b.try_into().ok()).ok_or_else(
+        || Fault::damaged(format!("byte {at} is outside the file of {} bytes", bytes.len())),
+    )
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Result<usize> {
@@ -59,7 +58,12 @@ impl<'b> Table<'b> {
         Ok((offset != 0).then_some(self.at + offset))
     }
 
-    fn scalar<const N: usize, T>(&self, number: usize, default: T, read: fn([u8; N]) -> T) -> Result<T> {
+    fn scalar<const N: usize, T>(
+        &self,
+        number: usize,
+        default: T,
+        read: fn([u8; N]) -> T,
+    ) -> Result<T> {
         self.field(number)?.map_or(Ok(default), |at| Ok(read(take(self.bytes, at)?)))
     }
 

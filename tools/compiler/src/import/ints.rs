@@ -3,9 +3,7 @@
 //! Exporters compute shapes with chains such as Shape -> StridedSlice -> Pack -> Reshape; since the
 //! shapes are known here, the chain is carried out at once and never reaches the graph.
 
-use crate::{
-    eval, graph::strides, problem::Fault
-};
+use crate::{eval, graph::strides, problem::Fault};
 
 /// An integer tensor with known values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +70,9 @@ impl Ints {
         let mut shape = if first.shape.is_empty() { vec![1] } else { first.shape.clone() };
         shape[axis] = parts.iter().map(|p| p.shape.get(axis).copied().unwrap_or(1)).sum();
         let outer: usize = shape[..axis].iter().product();
-        if outer == 0 || parts.iter().map(|p| p.data.len()).sum::<usize>() != shape.iter().product::<usize>() {
+        if outer == 0
+            || parts.iter().map(|p| p.data.len()).sum::<usize>() != shape.iter().product::<usize>()
+        {
             return Err(Fault::damaged("shapes of joined integers do not go together"));
         }
         let mut data = Vec::new();

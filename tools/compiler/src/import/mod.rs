@@ -1,16 +1,12 @@
-//! From a model file to the [graph](crate::graph): `.tflite` and `.onnx`.
+//! From a model file to the [graph](crate::graph): `.tflite`.
 
 mod build;
 mod flatbuffer;
 mod ints;
-pub mod onnx;
 pub mod tflite;
 mod tflite_ops;
 
-use crate::{
-    graph::Graph,
-    problem::Problem,
-};
+use crate::{graph::Graph, problem::Problem};
 
 /// What an importer gives.
 pub struct Imported {
@@ -41,14 +37,14 @@ impl InputFormat {
     }
 }
 
-/// Reads a model; `folder` is where an ONNX file's external data lies.
-pub fn import(
-    bytes: &[u8],
-    format: InputFormat,
-    folder: Option<&std::path::Path>,
-) -> Result<Imported, Vec<Problem>> {
+/// Reads a model.
+pub fn import(bytes: &[u8], format: InputFormat) -> Result<Imported, Vec<Problem>> {
     match format {
         InputFormat::Tflite => tflite::import(bytes),
-        InputFormat::Onnx => onnx::import(bytes, folder),
+        InputFormat::Onnx => Err(vec![Problem::general(
+            "the model file",
+            "ONNX files cannot be read yet",
+            "convert it to TensorFlow Lite first, for example with onnx2tf",
+        )]),
     }
 }

@@ -127,11 +127,14 @@ impl FileTensor {
             return Err(Fault::damaged(format!("tensor {} has {channels} scales", self.name)));
         }
         let per_channel = |i: usize| if channels == 1 { 0 } else { i / inner % channels };
-        let zero = |c: usize| self.zero_points.get(c).or(self.zero_points.first()).copied().unwrap_or(0);
+        let zero =
+            |c: usize| self.zero_points.get(c).or(self.zero_points.first()).copied().unwrap_or(0);
         Ok(integers
             .iter()
             .enumerate()
-            .map(|(i, &q)| (q.wrapping_sub(zero(per_channel(i)))) as f32 * self.scales[per_channel(i)])
+            .map(|(i, &q)| {
+                (q.wrapping_sub(zero(per_channel(i)))) as f32 * self.scales[per_channel(i)]
+            })
             .collect())
     }
 }
@@ -179,7 +182,8 @@ pub(super) struct Call<'c> {
 
 /// Reads a model.
 pub fn import(bytes: &[u8]) -> Result<Imported, Vec<Problem>> {
-    read(bytes).map_err(|fault| vec![Problem::general("the .tflite file", fault.why, fault.advice)])?
+    read(bytes)
+        .map_err(|fault| vec![Problem::general("the .tflite file", fault.why, fault.advice)])?
 }
 
 fn read(bytes: &[u8]) -> Result<Result<Imported, Vec<Problem>>, Fault> {
@@ -311,7 +315,8 @@ impl Importer {
                 }
             }
             Err(fault) => {
-                let shape = |&id: &i32| self.file_tensor(id).map_or(String::new(), |(_, t)| text(&t.shape));
+                let shape =
+                    |&id: &i32| self.file_tensor(id).map_or(String::new(), |(_, t)| text(&t.shape));
                 let shapes: Vec<String> = inputs.iter().filter(|&&id| id >= 0).map(shape).collect();
                 let results: Vec<String> = outputs.iter().map(shape).collect();
                 let custom = code.string(1)?;

@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     expr::Expr,
-    graph::{BinaryOp, Conv2d, ConvTranspose, Padding, Pool, ReduceOp, Resize, TensorId, UnaryOp, Window},
+    graph::{
+        BinaryOp, Conv2d, ConvTranspose, Padding, Pool, ReduceOp, Resize, TensorId, UnaryOp, Window,
+    },
     problem::Fault,
 };
 
@@ -18,7 +20,168 @@ type Result<T> = std::result::Result<T, Fault>;
 
 /// Names of the built-in operators, in the order of their numbers.
 const NAMES: &[&str] = &[
-"ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEPTH_TO_SPACE", "DEQUANTIZE", "EMBEDDING_LOOKUP", "FLOOR", "FULLY_CONNECTED", "HASHTABLE_LOOKUP", "L2_NORMALIZATION", "L2_POOL_2D", "LOCAL_RESPONSE_NORMALIZATION", "LOGISTIC", "LSH_PROJECTION", "LSTM", "MAX_POOL_2D", "MUL", "RELU", "RELU_N1_TO_1", "RELU6", "RESHAPE", "RESIZE_BILINEAR", "RNN", "SOFTMAX", "SPACE_TO_DEPTH", "SVDF", "TANH", "CONCAT_EMBEDDINGS", "SKIP_GRAM", "CALL", "CUSTOM", "EMBEDDING_LOOKUP_SPARSE", "PAD", "UNIDIRECTIONAL_SEQUENCE_RNN", "GATHER", "BATCH_TO_SPACE_ND", "SPACE_TO_BATCH_ND", "TRANSPOSE", "MEAN", "SUB", "DIV", "SQUEEZE", "UNIDIRECTIONAL_SEQUENCE_LSTM", "STRIDED_SLICE", "BIDIRECTIONAL_SEQUENCE_RNN", "EXP", "TOPK_V2", "SPLIT", "LOG_SOFTMAX", "DELEGATE", "BIDIRECTIONAL_SEQUENCE_LSTM", "CAST", "PRELU", "MAXIMUM", "ARG_MAX", "MINIMUM", "LESS", "NEG", "PADV2", "GREATER", "GREATER_EQUAL", "LESS_EQUAL", "SELECT", "SLICE", "SIN", "TRANSPOSE_CONV", "SPARSE_TO_DENSE", "TILE", "EXPAND_DIMS", "EQUAL", "NOT_EQUAL", "LOG", "SUM", "SQRT", "RSQRT", "SHAPE", "POW", "ARG_MIN", "FAKE_QUANT", "REDUCE_PROD", "REDUCE_MAX", "PACK", "LOGICAL_OR", "ONE_HOT", "LOGICAL_AND", "LOGICAL_NOT", "UNPACK", "REDUCE_MIN", "FLOOR_DIV", "REDUCE_ANY", "SQUARE", "ZEROS_LIKE", "FILL", "FLOOR_MOD", "RANGE", "RESIZE_NEAREST_NEIGHBOR", "LEAKY_RELU", "SQUARED_DIFFERENCE", "MIRROR_PAD", "ABS", "SPLIT_V", "UNIQUE", "CEIL", "REVERSE_V2", "ADD_N", "GATHER_ND", "COS", "WHERE", "RANK", "ELU", "REVERSE_SEQUENCE", "MATRIX_DIAG", "QUANTIZE", "MATRIX_SET_DIAG", "ROUND", "HARD_SWISH", "IF", "WHILE", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5", "SCATTER_ND", "SELECT_V2", "DENSIFY", "SEGMENT_SUM", "BATCH_MATMUL", "PLACEHOLDER_FOR_GREATER_OP_CODES", "CUMSUM", "CALL_ONCE", "BROADCAST_TO", "RFFT2D", "CONV_3D", "IMAG", "REAL", "COMPLEX_ABS", "HASHTABLE", "HASHTABLE_FIND", "HASHTABLE_IMPORT", "HASHTABLE_SIZE", "REDUCE_ALL", "CONV_3D_TRANSPOSE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "BROADCAST_ARGS", "RANDOM_STANDARD_NORMAL", "BUCKETIZE", "RANDOM_UNIFORM", "MULTINOMIAL", "GELU", "DYNAMIC_UPDATE_SLICE", "RELU_0_TO_1", "UNSORTED_SEGMENT_PROD", "UNSORTED_SEGMENT_MAX", "UNSORTED_SEGMENT_SUM", "ATAN2", "UNSORTED_SEGMENT_MIN", "SIGN", "BITCAST", "BITWISE_XOR", "RIGHT_SHIFT",
+    "ADD",
+    "AVERAGE_POOL_2D",
+    "CONCATENATION",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "DEPTH_TO_SPACE",
+    "DEQUANTIZE",
+    "EMBEDDING_LOOKUP",
+    "FLOOR",
+    "FULLY_CONNECTED",
+    "HASHTABLE_LOOKUP",
+    "L2_NORMALIZATION",
+    "L2_POOL_2D",
+    "LOCAL_RESPONSE_NORMALIZATION",
+    "LOGISTIC",
+    "LSH_PROJECTION",
+    "LSTM",
+    "MAX_POOL_2D",
+    "MUL",
+    "RELU",
+    "RELU_N1_TO_1",
+    "RELU6",
+    "RESHAPE",
+    "RESIZE_BILINEAR",
+    "RNN",
+    "SOFTMAX",
+    "SPACE_TO_DEPTH",
+    "SVDF",
+    "TANH",
+    "CONCAT_EMBEDDINGS",
+    "SKIP_GRAM",
+    "CALL",
+    "CUSTOM",
+    "EMBEDDING_LOOKUP_SPARSE",
+    "PAD",
+    "UNIDIRECTIONAL_SEQUENCE_RNN",
+    "GATHER",
+    "BATCH_TO_SPACE_ND",
+    "SPACE_TO_BATCH_ND",
+    "TRANSPOSE",
+    "MEAN",
+    "SUB",
+    "DIV",
+    "SQUEEZE",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    "STRIDED_SLICE",
+    "BIDIRECTIONAL_SEQUENCE_RNN",
+    "EXP",
+    "TOPK_V2",
+    "SPLIT",
+    "LOG_SOFTMAX",
+    "DELEGATE",
+    "BIDIRECTIONAL_SEQUENCE_LSTM",
+    "CAST",
+    "PRELU",
+    "MAXIMUM",
+    "ARG_MAX",
+    "MINIMUM",
+    "LESS",
+    "NEG",
+    "PADV2",
+    "GREATER",
+    "GREATER_EQUAL",
+    "LESS_EQUAL",
+    "SELECT",
+    "SLICE",
+    "SIN",
+    "TRANSPOSE_CONV",
+    "SPARSE_TO_DENSE",
+    "TILE",
+    "EXPAND_DIMS",
+    "EQUAL",
+    "NOT_EQUAL",
+    "LOG",
+    "SUM",
+    "SQRT",
+    "RSQRT",
+    "SHAPE",
+    "POW",
+    "ARG_MIN",
+    "FAKE_QUANT",
+    "REDUCE_PROD",
+    "REDUCE_MAX",
+    "PACK",
+    "LOGICAL_OR",
+    "ONE_HOT",
+    "LOGICAL_AND",
+    "LOGICAL_NOT",
+    "UNPACK",
+    "REDUCE_MIN",
+    "FLOOR_DIV",
+    "REDUCE_ANY",
+    "SQUARE",
+    "ZEROS_LIKE",
+    "FILL",
+    "FLOOR_MOD",
+    "RANGE",
+    "RESIZE_NEAREST_NEIGHBOR",
+    "LEAKY_RELU",
+    "SQUARED_DIFFERENCE",
+    "MIRROR_PAD",
+    "ABS",
+    "SPLIT_V",
+    "UNIQUE",
+    "CEIL",
+    "REVERSE_V2",
+    "ADD_N",
+    "GATHER_ND",
+    "COS",
+    "WHERE",
+    "RANK",
+    "ELU",
+    "REVERSE_SEQUENCE",
+    "MATRIX_DIAG",
+    "QUANTIZE",
+    "MATRIX_SET_DIAG",
+    "ROUND",
+    "HARD_SWISH",
+    "IF",
+    "WHILE",
+    "NON_MAX_SUPPRESSION_V4",
+    "NON_MAX_SUPPRESSION_V5",
+    "SCATTER_ND",
+    "SELECT_V2",
+    "DENSIFY",
+    "SEGMENT_SUM",
+    "BATCH_MATMUL",
+    "PLACEHOLDER_FOR_GREATER_OP_CODES",
+    "CUMSUM",
+    "CALL_ONCE",
+    "BROADCAST_TO",
+    "RFFT2D",
+    "CONV_3D",
+    "IMAG",
+    "REAL",
+    "COMPLEX_ABS",
+    "HASHTABLE",
+    "HASHTABLE_FIND",
+    "HASHTABLE_IMPORT",
+    "HASHTABLE_SIZE",
+    "REDUCE_ALL",
+    "CONV_3D_TRANSPOSE",
+    "VAR_HANDLE",
+    "READ_VARIABLE",
+    "ASSIGN_VARIABLE",
+    "BROADCAST_ARGS",
+    "RANDOM_STANDARD_NORMAL",
+    "BUCKETIZE",
+    "RANDOM_UNIFORM",
+    "MULTINOMIAL",
+    "GELU",
+    "DYNAMIC_UPDATE_SLICE",
+    "RELU_0_TO_1",
+    "UNSORTED_SEGMENT_PROD",
+    "UNSORTED_SEGMENT_MAX",
+    "UNSORTED_SEGMENT_SUM",
+    "ATAN2",
+    "UNSORTED_SEGMENT_MIN",
+    "SIGN",
+    "BITCAST",
+    "BITWISE_XOR",
+    "RIGHT_SHIFT",
 ];
 
 /// The operator's name in the schema.
@@ -95,7 +258,13 @@ impl Call<'_> {
     }
 
     /// Height and width of the padded border; `fields` are strides (w, h) and dilations (w, h).
-    fn window(&self, kernel: [usize; 2], size: &[usize], strides: [usize; 2], dilations: Option<[usize; 2]>) -> Result<Window> {
+    fn window(
+        &self,
+        kernel: [usize; 2],
+        size: &[usize],
+        strides: [usize; 2],
+        dilations: Option<[usize; 2]>,
+    ) -> Result<Window> {
         let stride = [self.usize(strides[1], 1)?, self.usize(strides[0], 1)?];
         let dilation = match dilations {
             Some([w, h]) => [self.usize(h, 1)?, self.usize(w, 1)?],
@@ -106,9 +275,10 @@ impl Call<'_> {
             return Err(Fault::damaged(format!("a window of {kernel:?}, step {stride:?}")));
         }
         if self.u8(0)? == 0 {
-            for axis in 0..2 {
-                let input = *size.get(axis).ok_or_else(|| Fault::damaged("an image needs 4 dimensions"))?;
-                let needed = (input.div_ceil(stride[axis]) - 1) * stride[axis] + window.extent(axis);
+            for (axis, &stride) in stride.iter().enumerate() {
+                let input =
+                    *size.get(axis).ok_or_else(|| Fault::damaged("an image needs 4 dimensions"))?;
+                let needed = (input.div_ceil(stride) - 1) * stride + window.extent(axis);
                 window.pad[axis] = split(needed.saturating_sub(input));
             }
         }
@@ -175,7 +345,9 @@ pub fn build(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Value>> {
             let wanted: Vec<i64> = match call.inputs.get(1) {
                 Some(Some(Value::Ints(ints))) => ints.data.clone(),
                 _ => match call.options {
-                    Some(options) => options.vector(0)?.i32s()?.into_iter().map(i64::from).collect(),
+                    Some(options) => {
+                        options.vector(0)?.i32s()?.into_iter().map(i64::from).collect()
+                    }
                     None => call.output_shapes.iter().flatten().map(|&d| d as i64).collect(),
                 },
             };
@@ -187,7 +359,10 @@ pub fn build(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Value>> {
             let x = call.tensor(b, 0)?;
             let rank = b.shape(x).len();
             let beta = call.f32(0, 1.0)?;
-            let last = graph_axis(rank.checked_sub(1).ok_or_else(|| Fault::damaged("a softmax of one number"))?, rank);
+            let last = graph_axis(
+                rank.checked_sub(1).ok_or_else(|| Fault::damaged("a softmax of one number"))?,
+                rank,
+            );
             Ok(vec![Value::Tensor(b.softmax(x, last, beta)?)])
         }
         26 => {
@@ -212,7 +387,8 @@ pub fn build(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Value>> {
         43 | 70 => {
             let x = call.input(0)?.clone();
             let shape = file_shape(b, &x);
-            let wanted = if call.code == 43 { squeezed(call, &shape)? } else { expanded(call, &shape)? };
+            let wanted =
+                if call.code == 43 { squeezed(call, &shape)? } else { expanded(call, &shape)? };
             reshape(b, x, wanted)
         }
         45 => strided_slice(b, call),
@@ -271,8 +447,12 @@ fn unsupported(code: i32) -> Fault {
         56 | 79 | 48 => {
             "end the model before it: return the scores, and find the largest one in your script (kpu.forward gives a list)"
         }
-        16 | 24 | 35 | 44 | 46 | 52 => "recurrent layers do not run on this chip; use convolutions over time",
-        120 | 121 => "end the model before it; kpu.run_yolo2 and others do the suppression of boxes",
+        16 | 24 | 35 | 44 | 46 | 52 => {
+            "recurrent layers do not run on this chip; use convolutions over time"
+        }
+        120 | 121 => {
+            "end the model before it; kpu.run_yolo2 and others do the suppression of boxes"
+        }
         32 => "end the model before it, or replace it by built-in layers",
         _ => "replace the layer, or end the model before it and compute the rest in your script",
     };
@@ -368,10 +548,8 @@ fn squeezed(call: &Call<'_>, shape: &[usize]) -> Result<Vec<usize>> {
         Some(options) => options.vector(0)?.i32s()?,
         None => Vec::new(),
     };
-    let axes = listed
-        .into_iter()
-        .map(|a| axis(i64::from(a), shape.len()))
-        .collect::<Result<Vec<_>>>()?;
+    let axes =
+        listed.into_iter().map(|a| axis(i64::from(a), shape.len())).collect::<Result<Vec<_>>>()?;
     let goes = |i: &usize| shape[*i] == 1 && (axes.is_empty() || axes.contains(i));
     Ok((0..shape.len()).filter(|i| !goes(i)).map(|i| shape[i]).collect())
 }
@@ -458,7 +636,8 @@ fn conv_transpose(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Value>> {
     let stride = [call.usize(2, 1)?, call.usize(1, 1)?];
     let mut window = Window { kernel: [kh, kw], stride, dilation: [1, 1], pad: [(0, 0); 2] };
     for (axis, out) in [out_h, out_w].into_iter().enumerate() {
-        let input = *shape.get(2 + axis).ok_or_else(|| Fault::damaged("an image needs 4 dimensions"))?;
+        let input =
+            *shape.get(2 + axis).ok_or_else(|| Fault::damaged("an image needs 4 dimensions"))?;
         let full = input
             .checked_sub(1)
             .and_then(|n| n.checked_mul(stride[axis])?.checked_add(window.kernel[axis]))
@@ -483,7 +662,10 @@ fn fully_connected(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Value>> {
         return Err(Fault::damaged("weights must have two dimensions"));
     };
     if call.options.map_or(Ok(0), |o| o.u8(1, 0))? != 0 {
-        return Err(Fault::new("shuffled weights", "export the model with the default weights format"));
+        return Err(Fault::new(
+            "shuffled weights",
+            "export the model with the default weights format",
+        ));
     }
     let elements: usize = shape.iter().product();
     if k == 0 || !elements.is_multiple_of(k) {
@@ -632,7 +814,9 @@ fn reduce(b: &mut Builder, call: &Call<'_>, op: ReduceOp) -> Result<Vec<Value>> 
 fn resize(b: &mut Builder, call: &Call<'_>, bilinear: bool) -> Result<Vec<Value>> {
     let x = call.tensor(b, 0)?;
     let size = call.ints(1)?.sizes()?;
-    let &[h, w] = &size[..] else { return Err(Fault::damaged("a new size of two numbers expected")) };
+    let &[h, w] = &size[..] else {
+        return Err(Fault::damaged("a new size of two numbers expected"));
+    };
     let first = if bilinear { 2 } else { 0 };
     let resize = Resize {
         bilinear,
@@ -684,7 +868,8 @@ fn strided(call: &Call<'_>, shape: &[usize]) -> Result<Part> {
         } else if bit(3, i) {
             part.shape.push(1);
         } else {
-            let dim = *shape.get(axis).ok_or_else(|| Fault::damaged("a part with too many axes"))? as i64;
+            let dim =
+                *shape.get(axis).ok_or_else(|| Fault::damaged("a part with too many axes"))? as i64;
             let step = step.data[i];
             let wrap = |v: i64| if v < 0 { v.saturating_add(dim) } else { v };
             let (low, high) = if step > 0 { (0, dim) } else { (-1, dim - 1) };
@@ -704,7 +889,11 @@ fn strided(call: &Call<'_>, shape: &[usize]) -> Result<Part> {
             if step == 0 || step.unsigned_abs() > 1 << 20 || !(0..dim).contains(&from) {
                 return Err(Fault::damaged("a part with no elements"));
             }
-            let n = if step > 0 { (to - from + step - 1) / step } else { (from - to - step - 1) / -step };
+            let n = if step > 0 {
+                (to - from + step - 1) / step
+            } else {
+                (from - to - step - 1) / -step
+            };
             part.begin.push(from as usize);
             part.strides.push(step as isize);
             part.out.push(usize::try_from(n).unwrap_or(0));
@@ -730,7 +919,13 @@ fn strided_slice(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Value>> {
 }
 
 /// A part given in the file's axis order.
-fn file_slice(b: &mut Builder, x: TensorId, begin: &[usize], strides: &[isize], out: &[usize]) -> Result<TensorId> {
+fn file_slice(
+    b: &mut Builder,
+    x: TensorId,
+    begin: &[usize],
+    strides: &[isize],
+    out: &[usize],
+) -> Result<TensorId> {
     let strides = match *strides {
         [n, h, w, c] => vec![n, c, h, w],
         _ => strides.to_vec(),
@@ -745,9 +940,13 @@ fn slice_part(call: &Call<'_>, shape: &[usize]) -> Result<(Vec<usize>, Vec<usize
     }
     let out = (0..shape.len())
         .map(|d| {
-            let room = shape[d].checked_sub(begin[d]).unwrap_or(0);
+            let room = shape[d].saturating_sub(begin[d]);
             let n = if size[d] < 0 { room } else { size[d] as usize };
-            if n == 0 || n > room { Err(Fault::damaged("a part outside of the tensor")) } else { Ok(n) }
+            if n == 0 || n > room {
+                Err(Fault::damaged("a part outside of the tensor"))
+            } else {
+                Ok(n)
+            }
         })
         .collect::<Result<Vec<_>>>()?;
     Ok((begin, out))
@@ -769,7 +968,10 @@ fn split_tensor(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Value>> {
     let sizes = if call.code == 49 {
         let count = call.usize(0, 0)?;
         if count == 0 || !shape[at].is_multiple_of(count) {
-            return Err(Fault::damaged(format!("{} cannot be split into {count} parts", text(&shape))));
+            return Err(Fault::damaged(format!(
+                "{} cannot be split into {count} parts",
+                text(&shape)
+            )));
         }
         vec![shape[at] / count; count]
     } else {

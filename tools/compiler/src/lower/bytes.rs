@@ -2,7 +2,7 @@
 
 use maix_kpu::tensor::Dtype;
 
-use super::{Lowering, convolution::kpu_pool, Frame, KpuHome};
+use super::{Frame, KpuHome, Lowering, convolution::kpu_pool};
 use crate::{
     expr::Expr,
     graph::{BinaryOp, Node, Op, Window},
@@ -28,16 +28,24 @@ impl<'g> Lowering<'g> {
             },
             Op::Binary(op) => self.quantized_binary(node, *op),
             Op::Concat { axis } if node.inputs.iter().all(|&id| self.has_bytes(id)) => {
-                if *axis == 1 && self.graph.shape(y).len() == 4 && self.concat_in_kpu(&node.inputs, y)? {
+                if *axis == 1
+                    && self.graph.shape(y).len() == 4
+                    && self.concat_in_kpu(&node.inputs, y)?
+                {
                     return Ok(true);
                 }
-                let parts = node.inputs.iter().map(|&id| self.bytes_as(id, self.q(y))).collect::<Result<Vec<_>, _>>()?;
+                let parts = node
+                    .inputs
+                    .iter()
+                    .map(|&id| self.bytes_as(id, self.q(y)))
+                    .collect::<Result<Vec<_>, _>>()?;
                 let op = StepOp::Concat { axis: self.axis4(*axis, y)? };
                 self.define_byte(op, parts, y)
             }
             Op::Reshape if self.has_bytes(x) => {
                 // One pixel of many channels is a vector of as many numbers.
-                if let (Some(home), Some(a), Some(b)) = (self.homes[x].kpu, self.planes(x), self.planes(y))
+                if let (Some(home), Some(a), Some(b)) =
+                    (self.homes[x].kpu, self.planes(x), self.planes(y))
                     && a == b
                     && home.producer.is_some()
                 {
@@ -64,7 +72,8 @@ impl<'g> Lowering<'g> {
                     return Ok(true);
                 }
                 let bytes = self.byte(x)?;
-                let op = StepOp::Slice { begin: self.four(begin, 0)?, strides: self.four(strides, 1)? };
+                let op =
+                    StepOp::Slice { begin: self.four(begin, 0)?, strides: self.four(strides, 1)? };
                 self.define_byte(op, vec![bytes], y)
             }
             Op::Pad { pads, value } if self.has_bytes(x) => {
@@ -90,7 +99,13 @@ impl<'g> Lowering<'g> {
     }
 
     /// A crop of height and width is only another frame of the same image.
-    fn cropped(&self, home: KpuHome, node: &Node, begin: &[usize], strides: &[isize]) -> Option<Frame> {
+    fn cropped(
+        &self,
+        home: KpuHome,
+        node: &Node,
+        begin: &[usize],
+        strides: &[isize],
+    ) -> Option<Frame> {
         let out = self.graph.shape(node.output);
         let input = self.graph.shape(node.inputs[0]);
         let plain = strides.iter().all(|&s| s == 1) && begin.len() == 4 && begin[..2] == [0, 0];
@@ -122,7 +137,9 @@ impl<'g> Lowering<'g> {
         if [qa, qb].iter().any(|q| q.zero.fract() != 0.0) {
             return Ok(false);
         }
-        let (_, y) = self.function_behind(node.output, |f| f.as_clamp().is_some_and(|(low, high)| low <= 0.0 && high >= 0.0));
+        let (_, y) = self.function_behind(node.output, |f| {
+            f.as_clamp().is_some_and(|(low, high)| low <= 0.0 && high >= 0.0)
+        });
         let out = self.q(y);
         let factor = |scale: f32, unit: f64| fixed_point(f64::from(scale) / unit, 15, 15);
         let unit = f64::from(qa.scale.max(qb.scale)) / 4096.0;
@@ -132,7 +149,11 @@ impl<'g> Lowering<'g> {
             (factor(qa.scale, unit), factor(qb.scale, unit), unit)
         };
         let (out_mul, out_shift) = fixed_point(product / f64::from(out.scale), 20, 30);
-        let factors = |zero: f32, mul: i32, shift: u32| Factors { offset: -zero as i32, mul, shift: shift as i32 };
+        let factors = |zero: f32, mul: i32, shift: u32| Factors {
+            offset: -zero as i32,
+            mul,
+            shift: shift as i32,
+        };
         let step = StepOp::QuantizedBinary {
             op,
             a: factors(qa.zero, a_mul, a_shift),

@@ -43,7 +43,11 @@ impl<'g> Lowering<'g> {
         let out_channels = conv.bias.len();
         let w = &conv.window;
         let small = w.kernel == [1, 1] || w.kernel == [3, 3];
-        if !small || w.dilation != [1, 1] || channels.max(out_channels) > MAX_CHANNELS || !self.weights_fit(&conv.weights) {
+        if !small
+            || w.dilation != [1, 1]
+            || channels.max(out_channels) > MAX_CHANNELS
+            || !self.weights_fit(&conv.weights)
+        {
             return Ok(false);
         }
         let depthwise = conv.groups == channels && channels == out_channels && channels > 1;
@@ -56,7 +60,8 @@ impl<'g> Lowering<'g> {
         };
         let taken = self.taken.clone();
         let (function, mid) = self.function_behind(node.output, |_| true);
-        let (pool, output) = if w.stride == [1, 1] { self.pool_behind(mid) } else { (KpuPool::None, mid) };
+        let (pool, output) =
+            if w.stride == [1, 1] { self.pool_behind(mid) } else { (KpuPool::None, mid) };
         let mut plan = Plan {
             input,
             weights,
@@ -123,7 +128,14 @@ impl<'g> Lowering<'g> {
     }
 
     /// A function, a pool or a change of scale as a depthwise layer that passes its input on.
-    pub(super) fn kpu_identity(&mut self, input: TensorId, function: Expr, pool: KpuPool, window: Window, output: TensorId) -> Result<bool, Problem> {
+    pub(super) fn kpu_identity(
+        &mut self,
+        input: TensorId,
+        function: Expr,
+        pool: KpuPool,
+        window: Window,
+        output: TensorId,
+    ) -> Result<bool, Problem> {
         let Some((channels, _)) = self.planes(input) else { return Ok(false) };
         if channels > MAX_CHANNELS {
             return Ok(false);
@@ -274,12 +286,20 @@ impl<'g> Lowering<'g> {
         let mut second = self.parameters(&identity, pool, 1, &Expr::X, q);
         second.pad_value = q.zero_byte();
         let (value, step) = self.kpu_layer(second, full_image, channels, Some(plan.output));
-        self.homes[plan.output].kpu = Some(KpuHome { value, frame: Frame::exact(half), producer: Some(step) });
+        self.homes[plan.output].kpu =
+            Some(KpuHome { value, frame: Frame::exact(half), producer: Some(step) });
         Ok(true)
     }
 
     /// One KPU layer over the input in `frame`.
-    fn layer(&mut self, plan: &Plan<'_>, frame: Frame, pool: KpuPool, skip_lines: usize, out: Frame) -> Result<bool, Problem> {
+    fn layer(
+        &mut self,
+        plan: &Plan<'_>,
+        frame: Frame,
+        pool: KpuPool,
+        skip_lines: usize,
+        out: Frame,
+    ) -> Result<bool, Problem> {
         let Some((in_channels, _)) = self.planes(plan.input) else { return Ok(false) };
         let channels = plan.bias.len();
         let image = |c: usize, size: [usize; 2]| rows(ImageShape::new(c, size[0], size[1]));
@@ -294,7 +314,14 @@ impl<'g> Lowering<'g> {
         Ok(true)
     }
 
-    fn parameters(&self, plan: &Plan<'_>, pool: KpuPool, skip_lines: usize, function: &Expr, output: QParam) -> KpuLayer {
+    fn parameters(
+        &self,
+        plan: &Plan<'_>,
+        pool: KpuPool,
+        skip_lines: usize,
+        function: &Expr,
+        output: QParam,
+    ) -> KpuLayer {
         let input = self.q(plan.input);
         let means = &self.stats[plan.input].channel_means;
         let taps = plan.window.kernel[0] * plan.window.kernel[1];
@@ -336,7 +363,8 @@ pub(super) fn kpu_pool(pool: &Pool) -> Option<KpuPool> {
     if w.dilation != [1, 1] {
         return None;
     }
-    if w.kernel == [2, 2] && w.stride == [1, 1] && w.pad == [(0, 1); 2] && pool.op == ReduceOp::Max {
+    if w.kernel == [2, 2] && w.stride == [1, 1] && w.pad == [(0, 1); 2] && pool.op == ReduceOp::Max
+    {
         return Some(KpuPool::Max2Stride1);
     }
     if !w.is_unpadded() || w.kernel != w.stride {

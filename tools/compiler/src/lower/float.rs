@@ -47,7 +47,11 @@ impl<'g> Lowering<'g> {
                 let product = self.push(op, vec![input], Dtype::F32, shape, None);
                 let bias = self.program.constant([1, conv.bias.len(), 1, 1], &conv.bias);
                 let (clamp, y) = self.clamp_behind(node.output);
-                self.define_float(StepOp::Binary { op: BinaryOp::Add, clamp }, vec![product, bias], y)
+                self.define_float(
+                    StepOp::Binary { op: BinaryOp::Add, clamp },
+                    vec![product, bias],
+                    y,
+                )
             }
             Op::MatMul { bias } => self.float_matmul(node, bias),
             Op::Pool(pool) => {
@@ -78,13 +82,15 @@ impl<'g> Lowering<'g> {
                 self.define_float(op, vec![input], node.output)
             }
             Op::Concat { axis } => {
-                let parts = node.inputs.iter().map(|&id| self.float(id)).collect::<Result<Vec<_>, _>>()?;
+                let parts =
+                    node.inputs.iter().map(|&id| self.float(id)).collect::<Result<Vec<_>, _>>()?;
                 let op = StepOp::Concat { axis: self.axis4(*axis, node.output)? };
                 self.define_float(op, parts, node.output)
             }
             Op::Slice { begin, strides } => {
                 let input = self.float(x)?;
-                let op = StepOp::Slice { begin: self.four(begin, 0)?, strides: self.four(strides, 1)? };
+                let op =
+                    StepOp::Slice { begin: self.four(begin, 0)?, strides: self.four(strides, 1)? };
                 self.define_float(op, vec![input], node.output)
             }
             Op::Transpose { perm } => {
@@ -108,7 +114,12 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    fn define_float(&mut self, op: StepOp, reads: Vec<ValueId>, y: TensorId) -> Result<(), Problem> {
+    fn define_float(
+        &mut self,
+        op: StepOp,
+        reads: Vec<ValueId>,
+        y: TensorId,
+    ) -> Result<(), Problem> {
         let shape = self.shape(y)?;
         let value = self.push(op, reads, Dtype::F32, shape, Some(y));
         self.homes[y].float = Some(value);
@@ -158,7 +169,13 @@ impl<'g> Lowering<'g> {
     }
 
     /// A value with its axes in another order; neighbours that stay together count as one axis.
-    pub(super) fn transposed(&mut self, value: ValueId, shape: &[usize], perm: &[usize], y: TensorId) -> Result<ValueId, Problem> {
+    pub(super) fn transposed(
+        &mut self,
+        value: ValueId,
+        shape: &[usize],
+        perm: &[usize],
+        y: TensorId,
+    ) -> Result<ValueId, Problem> {
         // Groups of input axes that stay neighbours, axes of size 1 left out.
         let order: Vec<usize> = perm.iter().copied().filter(|&p| shape[p] > 1).collect();
         let mut kept: Vec<usize> = order.clone();
@@ -168,7 +185,9 @@ impl<'g> Lowering<'g> {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for axis in order {
             match groups.last_mut() {
-                Some(group) if group.last().is_some_and(|&last| last + 1 == axis) => group.push(axis),
+                Some(group) if group.last().is_some_and(|&last| last + 1 == axis) => {
+                    group.push(axis)
+                }
                 _ => groups.push(vec![axis]),
             }
         }
@@ -208,9 +227,21 @@ impl<'g> Lowering<'g> {
             self.push(op, vec![input], Dtype::F32, own, Some(y))
         } else {
             let split = self.reshaped(input, [1, outer, shape[axis], inner], x);
-            let there = self.push(StepOp::Transpose { perm: [0, 1, 3, 2] }, vec![split], Dtype::F32, flat, None);
+            let there = self.push(
+                StepOp::Transpose { perm: [0, 1, 3, 2] },
+                vec![split],
+                Dtype::F32,
+                flat,
+                None,
+            );
             let soft = self.push(op, vec![there], Dtype::F32, flat, None);
-            let back = self.push(StepOp::Transpose { perm: [0, 1, 3, 2] }, vec![soft], Dtype::F32, [1, outer, shape[axis], inner], Some(y));
+            let back = self.push(
+                StepOp::Transpose { perm: [0, 1, 3, 2] },
+                vec![soft],
+                Dtype::F32,
+                [1, outer, shape[axis], inner],
+                Some(y),
+            );
             self.program.alias(back, own, Some(y))
         };
         self.homes[y].float = Some(value);
@@ -219,7 +250,8 @@ impl<'g> Lowering<'g> {
 
     /// One matrix product for each entry of the leading dimensions.
     fn float_matmul(&mut self, node: &'g Node, bias: &[f32]) -> Result<(), Problem> {
-        let (a_shape, b_shape) = (self.graph.shape(node.inputs[0]), self.graph.shape(node.inputs[1]));
+        let (a_shape, b_shape) =
+            (self.graph.shape(node.inputs[0]), self.graph.shape(node.inputs[1]));
         let (a, b) = (self.float(node.inputs[0])?, self.float(node.inputs[1])?);
         let (k, columns) = (b_shape[b_shape.len() - 2], b_shape[b_shape.len() - 1]);
         let batches: usize = b_shape[..b_shape.len() - 2].iter().product();
@@ -255,7 +287,12 @@ impl<'g> Lowering<'g> {
         part
     }
 
-    pub(super) fn resize_step(&self, resize: &Resize, x: TensorId, y: TensorId) -> Result<StepOp, Problem> {
+    pub(super) fn resize_step(
+        &self,
+        resize: &Resize,
+        x: TensorId,
+        y: TensorId,
+    ) -> Result<StepOp, Problem> {
         let (from, to) = (self.graph.shape(x), self.graph.shape(y));
         let op = StepOp::Resize { bilinear: resize.bilinear, align_corners: resize.align_corners };
         let whole = (2..4).all(|d| to[d].is_multiple_of(from[d]));
@@ -277,7 +314,14 @@ impl<'g> Lowering<'g> {
             Term::Value(value) => value,
             Term::Const(c) => {
                 // A function that does not depend on its operand: 0 * x + c.
-                let zero = self.binary_step(BinaryOp::Mul, Term::Value(x), Term::Const(0.0), FULL, x, tensor);
+                let zero = self.binary_step(
+                    BinaryOp::Mul,
+                    Term::Value(x),
+                    Term::Const(0.0),
+                    FULL,
+                    x,
+                    tensor,
+                );
                 self.binary_step(BinaryOp::Add, Term::Value(zero), Term::Const(c), FULL, x, tensor)
             }
         }
@@ -311,7 +355,8 @@ impl<'g> Lowering<'g> {
                 let Expr::Binary(inner_op, inner_a, inner_b) = inner else {
                     unreachable!("the loop ends at a binary expression")
                 };
-                let (op, a, b) = if clamp == FULL { (op, a, b) } else { (inner_op, inner_a, inner_b) };
+                let (op, a, b) =
+                    if clamp == FULL { (op, a, b) } else { (inner_op, inner_a, inner_b) };
                 let (a, b) = (self.term(a, x, tensor), self.term(b, x, tensor));
                 if let (Term::Const(a), Term::Const(b)) = (&a, &b) {
                     return Term::Const(op.eval(*a, *b).max(clamp.0).min(clamp.1));
@@ -321,7 +366,15 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    fn binary_step(&mut self, op: BinaryOp, a: Term, b: Term, clamp: Clamp, like: ValueId, tensor: Option<TensorId>) -> ValueId {
+    fn binary_step(
+        &mut self,
+        op: BinaryOp,
+        a: Term,
+        b: Term,
+        clamp: Clamp,
+        like: ValueId,
+        tensor: Option<TensorId>,
+    ) -> ValueId {
         let shape = self.program.values[like].shape;
         let [a, b] = [a, b].map(|t| match t {
             Term::Value(value) => value,
@@ -335,4 +388,3 @@ enum Term {
     Value(ValueId),
     Const(f32),
 }
-

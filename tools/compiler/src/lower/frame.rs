@@ -91,10 +91,17 @@ impl Frame {
         for axis in 0..2 {
             let stride = walks[axis].step * walks[axis].pool;
             let (before, size) = (0..=stride.max(walks[axis].pad.0 + 1))
-                .flat_map(|b| (b + inner[axis]..b + inner[axis] + 4 * stride + 4).map(move |s| (b, s)))
+                .flat_map(|b| {
+                    (b + inner[axis]..b + inner[axis] + 4 * stride + 4).map(move |s| (b, s))
+                })
                 .filter(|&(before, size)| {
                     // The other axis is made to fit, so that this one decides alone.
-                    let mut frame = Frame { before: [before; 2], inner: [inner[axis]; 2], size: [size; 2], clean: true };
+                    let mut frame = Frame {
+                        before: [before; 2],
+                        inner: [inner[axis]; 2],
+                        size: [size; 2],
+                        clean: true,
+                    };
                     frame.size = [size; 2];
                     frame.walked([walks[axis]; 2], [offset[axis]; 2]).is_some()
                 })
@@ -125,7 +132,10 @@ mod tests {
     fn valid_convolutions_leave_a_border() {
         let walks = [walk(1, 1, (0, 0), 14); 2];
         let out = Frame::exact([14, 14]).walked(walks, [0, 0]).expect("possible");
-        assert_eq!((out.before, out.inner, out.size, out.clean), ([1, 1], [12, 12], [14, 14], false));
+        assert_eq!(
+            (out.before, out.inner, out.size, out.clean),
+            ([1, 1], [12, 12], [14, 14], false)
+        );
         let again = out.walked([walk(1, 1, (0, 0), 12); 2], [0, 0]).expect("possible");
         assert_eq!((again.before, again.inner), ([2, 2], [10, 10]));
         assert_eq!(out.walked([walk(1, 1, (1, 1), 12); 2], [0, 0]), None);

@@ -35,11 +35,17 @@ impl Placements {
             let &[1, channels, h, w] = graph.shape(node.output) else { continue };
             let group = RowLayout::of(w).group;
             let fits = rows(ImageShape::new(channels, h, w)) <= KPU_RAM_ROWS / 2;
-            if !matches!(node.op, Op::Concat { axis: 1 }) || !fits || h < 4 || w < 4 || channels > 1024 {
+            if !matches!(node.op, Op::Concat { axis: 1 })
+                || !fits
+                || h < 4
+                || w < 4
+                || channels > 1024
+            {
                 continue;
             }
             let feeds_kpu = graph.nodes.iter().any(|n| {
-                n.inputs.contains(&node.output) && matches!(n.op, Op::Conv2d(_) | Op::Map(_) | Op::Pool(_))
+                n.inputs.contains(&node.output)
+                    && matches!(n.op, Op::Conv2d(_) | Op::Map(_) | Op::Pool(_))
             });
             let firsts: Vec<usize> = node
                 .inputs
@@ -98,7 +104,11 @@ impl<'g> Lowering<'g> {
             let graph = self.graph;
             let at = graph.producer(id).expect("inputs and uploads have their bytes");
             let q = self.q(id);
-            let parts = graph.nodes[at].inputs.iter().map(|&p| self.bytes_as(p, q)).collect::<Result<Vec<_>, _>>()?;
+            let parts = graph.nodes[at]
+                .inputs
+                .iter()
+                .map(|&p| self.bytes_as(p, q))
+                .collect::<Result<Vec<_>, _>>()?;
             return Ok(self.push(StepOp::Concat { axis: 1 }, parts, Dtype::U8, shape, Some(id)));
         };
         let step = &self.program.steps[producer];
@@ -119,8 +129,13 @@ impl<'g> Lowering<'g> {
         let Frame { before, inner, .. } = home.frame;
         let channels = self.program.values[whole].shape[1];
         let op = StepOp::Slice { begin: [0, 0, before[0], before[1]], strides: [1; 4] };
-        let cut = self.push(op, vec![whole], Dtype::U8, [1, channels, inner[0], inner[1]], Some(id));
-        Ok(if self.program.values[cut].shape == shape { cut } else { self.program.alias(cut, shape, Some(id)) })
+        let cut =
+            self.push(op, vec![whole], Dtype::U8, [1, channels, inner[0], inner[1]], Some(id));
+        Ok(if self.program.values[cut].shape == shape {
+            cut
+        } else {
+            self.program.alias(cut, shape, Some(id))
+        })
     }
 
     /// Channels, height and width of a tensor as the KPU sees it; a vector has one pixel.
@@ -153,7 +168,13 @@ impl<'g> Lowering<'g> {
             };
             let value = f32::from(self.q(id).zero_byte());
             let op = StepOp::Pad { pads: [(0, 0), (0, 0), pad(0), pad(1)], value };
-            source = self.push(op, vec![source], Dtype::U8, [1, channels, frame.size[0], frame.size[1]], Some(id));
+            source = self.push(
+                op,
+                vec![source],
+                Dtype::U8,
+                [1, channels, frame.size[0], frame.size[1]],
+                Some(id),
+            );
         }
         let image = self.image(Some(id), ImageShape::new(channels, frame.size[0], frame.size[1]));
         self.step(StepOp::Upload, vec![source], vec![image]);
@@ -164,7 +185,13 @@ impl<'g> Lowering<'g> {
     }
 
     /// Adds a KPU layer and returns its image and step.
-    pub(super) fn kpu_layer(&mut self, layer: KpuLayer, source: ValueId, channels: usize, tensor: Option<TensorId>) -> (ValueId, usize) {
+    pub(super) fn kpu_layer(
+        &mut self,
+        layer: KpuLayer,
+        source: ValueId,
+        channels: usize,
+        tensor: Option<TensorId>,
+    ) -> (ValueId, usize) {
         let stride = layer.pool.stride();
         let [_, _, h, w] = self.program.values[source].shape;
         let image = self.image(tensor, ImageShape::new(channels, h / stride, w / stride));
@@ -173,7 +200,11 @@ impl<'g> Lowering<'g> {
     }
 
     /// Joins images by their place in KPU RAM. Parts that do not lie in place yet are copied there.
-    pub(super) fn concat_in_kpu(&mut self, inputs: &[TensorId], output: TensorId) -> Result<bool, Problem> {
+    pub(super) fn concat_in_kpu(
+        &mut self,
+        inputs: &[TensorId],
+        output: TensorId,
+    ) -> Result<bool, Problem> {
         if !self.placements.wholes.contains(&output) {
             return Ok(false);
         }
@@ -191,7 +222,8 @@ impl<'g> Lowering<'g> {
             let count = self.graph.shape(id)[1];
             let in_place = self.placements.parts.get(&id) == Some(&(output, first))
                 && self.homes[id].kpu.is_some_and(|home| {
-                    home.frame.is_exact() && self.program.values[home.value].within.is_some_and(|p| p.0 == whole)
+                    home.frame.is_exact()
+                        && self.program.values[home.value].within.is_some_and(|p| p.0 == whole)
                 });
             if !in_place {
                 let image = self.part_of(whole, id, ImageShape::new(count, h, w), first);
@@ -199,7 +231,8 @@ impl<'g> Lowering<'g> {
             }
             first += count;
         }
-        self.homes[output].kpu = Some(KpuHome { value: whole, frame: Frame::exact([h, w]), producer: None });
+        self.homes[output].kpu =
+            Some(KpuHome { value: whole, frame: Frame::exact([h, w]), producer: None });
         Ok(true)
     }
 
@@ -234,11 +267,18 @@ impl<'g> Lowering<'g> {
     }
 
     /// The part of a larger image that begins at channel `first`.
-    fn part_of(&mut self, whole: ValueId, id: TensorId, image: ImageShape, first: usize) -> ValueId {
+    fn part_of(
+        &mut self,
+        whole: ValueId,
+        id: TensorId,
+        image: ImageShape,
+        first: usize,
+    ) -> ValueId {
         let shape = [1, image.channels, image.height, image.width];
         let value = self.program.value(Dtype::U8, shape, Place::Kpu, Some(id));
         let before = ImageShape::new(first, image.height, image.width);
-        self.program.values[value].within = Some((whole, if first == 0 { 0 } else { rows(before) }));
+        self.program.values[value].within =
+            Some((whole, if first == 0 { 0 } else { rows(before) }));
         value
     }
 }

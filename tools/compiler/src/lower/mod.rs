@@ -121,7 +121,11 @@ pub fn qparams(graph: &Graph, options: &Options, stats: &[Stats]) -> Vec<QParam>
     let mut extra: Vec<(TensorId, f32)> = Vec::new();
     for node in &graph.nodes {
         let moves = match &node.op {
-            Op::Reshape | Op::Transpose { .. } | Op::Slice { .. } | Op::Concat { .. } | Op::Resize(_) => true,
+            Op::Reshape
+            | Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Concat { .. }
+            | Op::Resize(_) => true,
             Op::Pad { value, .. } => {
                 extra.push((node.output, *value));
                 true
@@ -217,8 +221,12 @@ impl<'g> Lowering<'g> {
     /// A problem of the node at work.
     fn problem(&self, why: impl Into<String>, advice: impl Into<String>) -> Problem {
         let node = &self.graph.nodes[self.at];
-        let shapes: Vec<String> =
-            node.inputs.iter().chain([&node.output]).map(|&id| format!("{:?}", self.graph.shape(id))).collect();
+        let shapes: Vec<String> = node
+            .inputs
+            .iter()
+            .chain([&node.output])
+            .map(|&id| format!("{:?}", self.graph.shape(id)))
+            .collect();
         Problem {
             node: node.name.clone(),
             operator: node.op.name().to_string(),
@@ -238,7 +246,14 @@ impl<'g> Lowering<'g> {
     }
 
     /// Adds a step with one result in main memory.
-    fn push(&mut self, op: StepOp, reads: Vec<ValueId>, dtype: Dtype, shape: Shape, tensor: Option<TensorId>) -> ValueId {
+    fn push(
+        &mut self,
+        op: StepOp,
+        reads: Vec<ValueId>,
+        dtype: Dtype,
+        shape: Shape,
+        tensor: Option<TensorId>,
+    ) -> ValueId {
         let out = self.program.value(dtype, shape, Place::Main, tensor);
         self.step(op, reads, vec![out]);
         out
@@ -290,9 +305,11 @@ impl<'g> Lowering<'g> {
     fn feed_kpu_directly(&mut self) {
         for i in 0..self.program.inputs.len() {
             let input = self.program.inputs[i];
-            let mut readers = (0..self.program.steps.len()).filter(|&s| self.program.steps[s].reads.contains(&input));
+            let mut readers = (0..self.program.steps.len())
+                .filter(|&s| self.program.steps[s].reads.contains(&input));
             let (Some(upload), None) = (readers.next(), readers.next()) else { continue };
-            let aliased = self.program.values.iter().any(|v| v.within.is_some_and(|(p, _)| p == input));
+            let aliased =
+                self.program.values.iter().any(|v| v.within.is_some_and(|(p, _)| p == input));
             if aliased || !matches!(self.program.steps[upload].op, StepOp::Upload) {
                 continue;
             }
@@ -317,7 +334,8 @@ impl<'g> Lowering<'g> {
             let bytes = self.byte(id)?;
             let q = self.q(id);
             let whole = QParam { zero: q.zero.round(), ..q };
-            let value = self.push(StepOp::Dequantize(whole), vec![bytes], Dtype::F32, shape, Some(id));
+            let value =
+                self.push(StepOp::Dequantize(whole), vec![bytes], Dtype::F32, shape, Some(id));
             let rest = (whole.zero - q.zero) * q.scale;
             // The zero point of a model's input may lie between two bytes.
             if rest.abs() > q.scale * 0.01 {

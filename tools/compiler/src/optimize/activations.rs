@@ -51,7 +51,8 @@ fn function_of(graph: &Graph, id: TensorId) -> (TensorId, Expr) {
 
 /// Whether computing it twice costs no more than keeping it.
 fn is_cheap(f: &Expr) -> bool {
-    f.as_clamp().is_some() || matches!(f, Expr::Binary(op, a, b)
+    f.as_clamp().is_some()
+        || matches!(f, Expr::Binary(op, a, b)
         if matches!((&**a, &**b), (Expr::X, Expr::Const(_)) | (Expr::Const(_), Expr::X)) && *op != BinaryOp::Div)
 }
 

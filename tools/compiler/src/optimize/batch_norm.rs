@@ -17,11 +17,21 @@ pub fn fold(graph: &mut Graph) -> bool {
         let per_channel = |values: &[f32], c: usize| values[if values.len() == 1 { 0 } else { c }];
         match graph.nodes[producer].op.clone() {
             Op::Conv2d(mut conv) => {
-                scale_rows(&mut conv.weights, &mut conv.bias, |c| per_channel(&scale, c), |c| per_channel(&offset, c));
+                scale_rows(
+                    &mut conv.weights,
+                    &mut conv.bias,
+                    |c| per_channel(&scale, c),
+                    |c| per_channel(&offset, c),
+                );
                 graph.nodes[producer].op = Op::Conv2d(conv);
             }
             Op::ConvTranspose(mut conv) => {
-                scale_rows(&mut conv.weights, &mut conv.bias, |c| per_channel(&scale, c), |c| per_channel(&offset, c));
+                scale_rows(
+                    &mut conv.weights,
+                    &mut conv.bias,
+                    |c| per_channel(&scale, c),
+                    |c| per_channel(&offset, c),
+                );
                 graph.nodes[producer].op = Op::ConvTranspose(conv);
             }
             Op::MatMul { mut bias } => {
@@ -31,7 +41,11 @@ pub fn fold(graph: &mut Graph) -> bool {
                     return false;
                 }
                 let columns = bias.len();
-                let data: Vec<f32> = data.iter().enumerate().map(|(i, w)| w * per_channel(&scale, i % columns)).collect();
+                let data: Vec<f32> = data
+                    .iter()
+                    .enumerate()
+                    .map(|(i, w)| w * per_channel(&scale, i % columns))
+                    .collect();
                 for (c, b) in bias.iter_mut().enumerate() {
                     *b = *b * per_channel(&scale, c) + per_channel(&offset, c);
                 }
@@ -50,7 +64,12 @@ pub fn fold(graph: &mut Graph) -> bool {
 }
 
 /// Rows of weights and their biases times `scale`, plus `offset`.
-fn scale_rows(weights: &mut [f32], bias: &mut [f32], scale: impl Fn(usize) -> f32, offset: impl Fn(usize) -> f32) {
+fn scale_rows(
+    weights: &mut [f32],
+    bias: &mut [f32],
+    scale: impl Fn(usize) -> f32,
+    offset: impl Fn(usize) -> f32,
+) {
     let row = weights.len() / bias.len();
     for (c, (weights, bias)) in weights.chunks_exact_mut(row).zip(bias).enumerate() {
         weights.iter_mut().for_each(|w| *w *= scale(c));
@@ -70,7 +89,9 @@ fn affine(graph: &Graph, at: usize) -> Option<(TensorId, Vec<f32>, Vec<f32>)> {
             (BinaryOp::Mul, Expr::X, Expr::Const(c)) | (BinaryOp::Mul, Expr::Const(c), Expr::X) => {
                 Some((node.inputs[0], vec![*c], vec![0.0]))
             }
-            (BinaryOp::Div, Expr::X, Expr::Const(c)) => Some((node.inputs[0], vec![1.0 / c], vec![0.0])),
+            (BinaryOp::Div, Expr::X, Expr::Const(c)) => {
+                Some((node.inputs[0], vec![1.0 / c], vec![0.0]))
+            }
             _ => None,
         },
         Op::Binary(op) => {
@@ -100,7 +121,9 @@ fn affine(graph: &Graph, at: usize) -> Option<(TensorId, Vec<f32>, Vec<f32>)> {
 fn is_per_channel(c: &[usize], x: &[usize]) -> bool {
     let channel_axis = if x.len() == 4 { 1 } else { x.len().saturating_sub(1) };
     let Some(skipped) = x.len().checked_sub(c.len()) else { return false };
-    c.iter().enumerate().all(|(i, &d)| if i + skipped == channel_axis { d == x[channel_axis] } else { d == 1 })
+    c.iter()
+        .enumerate()
+        .all(|(i, &d)| if i + skipped == channel_axis { d == x[channel_axis] } else { d == 1 })
         && skipped <= channel_axis
 }
 

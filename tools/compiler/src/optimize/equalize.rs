@@ -18,8 +18,11 @@ pub fn equalize(graph: &mut Graph, stats: &mut [Stats]) {
         if tensors.iter().any(|&t| graph.tensors[t].range.is_some()) {
             continue;
         }
-        let reach: Vec<f32> =
-            stats[last].channel_ranges.iter().map(|(low, high)| low.abs().max(high.abs())).collect();
+        let reach: Vec<f32> = stats[last]
+            .channel_ranges
+            .iter()
+            .map(|(low, high)| low.abs().max(high.abs()))
+            .collect();
         let Op::Conv2d(consumer) = &graph.nodes[second].op else { continue };
         if reach.is_empty() {
             continue;
@@ -27,7 +30,9 @@ pub fn equalize(graph: &mut Graph, stats: &mut [Stats]) {
         let factors = factors(&reach, consumer);
         if let Op::Conv2d(producer) = &mut graph.nodes[first].op {
             let row = producer.weights.len() / producer.bias.len();
-            for ((weights, bias), &f) in producer.weights.chunks_exact_mut(row).zip(&mut producer.bias).zip(&factors) {
+            for ((weights, bias), &f) in
+                producer.weights.chunks_exact_mut(row).zip(&mut producer.bias).zip(&factors)
+            {
                 weights.iter_mut().for_each(|w| *w *= f);
                 *bias *= f;
             }
@@ -80,7 +85,11 @@ fn factors(reach: &[f32], consumer: &Conv2d) -> Vec<f32> {
                 return 1.0;
             }
             let wanted = largest / r;
-            let factor = if depthwise { wanted } else { (wanted * w / heaviest.max(f32::MIN_POSITIVE)).sqrt() };
+            let factor = if depthwise {
+                wanted
+            } else {
+                (wanted * w / heaviest.max(f32::MIN_POSITIVE)).sqrt()
+            };
             factor.clamp(1.0, LARGEST_FACTOR.min(wanted.max(1.0)))
         })
         .collect()

@@ -17,7 +17,8 @@ pub fn fuse(graph: &mut Graph) -> bool {
         let window = match &mut graph.nodes[at].op {
             Op::Conv2d(conv) => &mut conv.window,
             Op::Pool(Pool { op: ReduceOp::Max, window })
-                if zeros_lose && (0..2).all(|i| pads[2 + i].0.max(pads[2 + i].1) < window.extent(i)) =>
+                if zeros_lose
+                    && (0..2).all(|i| pads[2 + i].0.max(pads[2 + i].1) < window.extent(i)) =>
             {
                 window
             }

@@ -15,7 +15,9 @@ pub fn simplify(graph: &mut Graph) -> bool {
         let before = graph.producer(x).map(|p| &graph.nodes[p]);
         match &node.op {
             Op::Reshape if same_shape => remove(graph, at),
-            Op::Transpose { perm } if perm.iter().enumerate().all(|(i, &p)| i == p) => remove(graph, at),
+            Op::Transpose { perm } if perm.iter().enumerate().all(|(i, &p)| i == p) => {
+                remove(graph, at)
+            }
             // Only dimensions of 1 change places: the order in memory stays.
             Op::Transpose { perm } if keeps_order(perm, graph.shape(x)) => {
                 graph.nodes[at].op = Op::Reshape;
@@ -89,7 +91,9 @@ pub fn transpose_matmul_weights(graph: &mut Graph) -> bool {
         // Rows stand in the order of the transposed tensor; bring them into that of its source.
         let mut shape: Vec<usize> = perm.iter().map(|&p| graph.shape(source)[p]).collect();
         shape.push(w_shape[1]);
-        let mut inverse: Vec<usize> = (0..perm.len()).map(|i| perm.iter().position(|&p| p == i).expect("a permutation")).collect();
+        let mut inverse: Vec<usize> = (0..perm.len())
+            .map(|i| perm.iter().position(|&p| p == i).expect("a permutation"))
+            .collect();
         inverse.push(perm.len());
         let rows = eval::transpose(&inverse, data, &shape);
         let (name, w_shape) = (graph.tensors[weights].name.clone(), w_shape.to_vec());
@@ -98,7 +102,15 @@ pub fn transpose_matmul_weights(graph: &mut Graph) -> bool {
         let node = graph.nodes[reshape].clone();
         let new_flat = graph.tensor(node.name.clone(), flat_shape);
         graph.nodes[at].inputs = vec![new_flat, weights];
-        graph.nodes.insert(at, crate::graph::Node { name: node.name, op: Op::Reshape, inputs: vec![source], output: new_flat });
+        graph.nodes.insert(
+            at,
+            crate::graph::Node {
+                name: node.name,
+                op: Op::Reshape,
+                inputs: vec![source],
+                output: new_flat,
+            },
+        );
         true
     })
 }

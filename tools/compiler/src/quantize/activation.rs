@@ -72,7 +72,8 @@ impl Curve {
 
     /// The piece over points `from..to` and its squared error.
     fn piece(&self, from: usize, to: usize) -> (Segment, f64) {
-        let [sx, sxx, st, sxt, stt] = std::array::from_fn(|i| self.sums[to][i] - self.sums[from][i]);
+        let [sx, sxx, st, sxt, stt] =
+            std::array::from_fn(|i| self.sums[to][i] - self.sums[from][i]);
         let n = (to - from) as f64;
         let x0 = (self.values[from] - self.values[0]) as f64 / self.step;
         let bias = self.bytes[from].round();
@@ -98,7 +99,9 @@ impl Curve {
         let (segment, _) = self.piece(from, to);
         let error = |segment: &Segment| -> f64 {
             (from..to)
-                .map(|i| f64::from(segment.apply(self.values[i], Rounding::default())) - self.bytes[i])
+                .map(|i| {
+                    f64::from(segment.apply(self.values[i], Rounding::default())) - self.bytes[i]
+                })
                 .map(|e| e * e)
                 .sum()
         };
@@ -117,7 +120,9 @@ impl Curve {
         let off = |i: usize| (self.bytes[i] - self.bytes[i].round()).abs();
         let mut points: Vec<usize> = (0..SAMPLES)
             .step_by(stretch)
-            .filter_map(|s| (s..(s + stretch).min(SAMPLES)).min_by(|&a, &b| off(a).total_cmp(&off(b))))
+            .filter_map(|s| {
+                (s..(s + stretch).min(SAMPLES)).min_by(|&a, &b| off(a).total_cmp(&off(b)))
+            })
             .collect();
         let bend = |i: usize| (self.bytes[i + 1] - 2.0 * self.bytes[i] + self.bytes[i - 1]).abs();
         let mut kinks: Vec<usize> = (1..SAMPLES - 1).filter(|&i| bend(i) > 1e-3).collect();
@@ -152,7 +157,8 @@ impl Curve {
         }
         // The fewest pieces that are as good as any.
         let least = best.iter().map(|b| b[n].0).fold(f64::INFINITY, f64::min);
-        let k = (1..SEGMENTS).find(|&k| best[k][n].0 <= least * 1.0001 + 1e-6).unwrap_or(SEGMENTS - 1);
+        let k =
+            (1..SEGMENTS).find(|&k| best[k][n].0 <= least * 1.0001 + 1e-6).unwrap_or(SEGMENTS - 1);
         let mut starts = Vec::new();
         let mut j = n;
         for k in (1..=k).rev() {
@@ -172,7 +178,8 @@ mod tests {
     /// The largest and the mean distance to the wished bytes.
     fn errors(f: &Expr, range: f32) -> (f64, f64) {
         let scale = f64::from(range) / f64::from(1 << 19);
-        let samples: Vec<f32> = (0..=2000).map(|i| f.eval((i as f32 / 1000.0 - 1.0) * range)).collect();
+        let samples: Vec<f32> =
+            (0..=2000).map(|i| f.eval((i as f32 / 1000.0 - 1.0) * range)).collect();
         let (low, high) = samples.iter().fold((0f32, 0f32), |(l, h), &y| (l.min(y), h.max(y)));
         let q = QParam::cover(low, high);
         let target = |v: i64| f64::from(f.eval((v as f64 * scale) as f32) / q.scale + q.zero);

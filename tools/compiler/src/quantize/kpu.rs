@@ -71,7 +71,8 @@ impl Convolution<'_> {
             let (mul, shift) = fixed_point(factor, 23, 15);
             let real = (f64::from(bias) - shift_of_mean) / unit;
             // The KPU sums bytes as they are; what the input's zero point adds is taken off here.
-            let zero = f64::from(self.input.zero) * sum as f64 * f64::from(mul) / f64::from(1u32 << shift);
+            let zero =
+                f64::from(self.input.zero) * sum as f64 * f64::from(mul) / f64::from(1u32 << shift);
             // The shift rounds down: half a unit on average.
             let add = (real - zero + 0.5).round().clamp(f64::from(i32::MIN), f64::from(i32::MAX));
             batch_norm.push(BatchNorm { mul, shift, add: add as i32 });

@@ -56,7 +56,9 @@ mod tests {
 
     #[test]
     fn a_range_always_has_a_byte_for_zero() {
-        for (low, high) in [(0.0, 6.0), (-1.0, 1.0), (2.0, 5.0), (-7.0, -1.0), (0.0, 0.0), (-1e-40, 0.0)] {
+        for (low, high) in
+            [(0.0, 6.0), (-1.0, 1.0), (2.0, 5.0), (-7.0, -1.0), (0.0, 0.0), (-1e-40, 0.0)]
+        {
             let q = QParam::cover(low, high);
             assert_eq!((f32::from(q.zero_byte()) - q.zero) * q.scale, 0.0, "{low} {high}");
             let (l, h) = q.range();
