@@ -9,6 +9,7 @@ use maix_kpu::{
 };
 
 #[path = "../tests/common/mod.rs"]
+#[allow(dead_code)] // inputs only: a bench compares nothing
 mod common;
 
 /// Multiply-accumulates that the KPU executes for one forward.
