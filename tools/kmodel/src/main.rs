@@ -1,3 +1,45 @@
-//! `kmodel`: inspect, run, check, view and compile kmodels.
+//! `kmodel`: inspects, runs and checks kmodels.
 
-fn main() {}
+mod check;
+mod estimate;
+mod failure;
+mod info;
+mod model_file;
+mod node;
+mod npy;
+mod run;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Inspects, runs and checks K210 kmodels.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows what a model holds, needs and (estimated) how long it takes on the chip
+    Info(info::Options),
+    /// Runs a model, bit for bit as the chip does
+    Run(run::Options),
+    /// Tells whether a model loads and fits
+    Check(check::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Info(options) => info::run(&options),
+        Command::Run(options) => run::run(&options),
+        Command::Check(options) => check::run(&options),
+    };
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    eprintln!("error: {}", failure.what);
+    if !failure.hint.is_empty() {
+        eprintln!("  hint: {}", failure.hint);
+    }
+    ExitCode::FAILURE
+}
