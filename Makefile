@@ -17,8 +17,13 @@ setup:
 setup-chip:
 	@scripts/setup.sh chip
 
-demo: build ## what the library does, on a real model and picture
-	target/release/kmodel --help
+demo: build ## recognises ten handwritten digits with our own model
+	target/release/kmodel info examples/mnist/mnist_uint8.kmodel
+	@for digit in 0 1 2 3 4 5 6 7 8 9; do \
+	    echo "a handwritten $$digit:"; \
+	    target/release/kmodel run examples/mnist/mnist_uint8.kmodel --top 2 \
+	        --input examples/mnist/pictures/$${digit}_0.png || exit 1; \
+	done
 
 build: setup ## the command line tools, in target/release/
 	cargo build --release --workspace --bins
