@@ -25,7 +25,7 @@ const TRIES: u64 = 4000;
 /// Offsets for all needs, and the size of the memory.
 ///
 /// Takes the best of first fit in order of time, best fit in order of size, and a search from
-/// there, which ends at the lower bound, after [`TRIES`] tries or after `limit`.
+/// there, which ends at the lower bound, after a fixed number of tries or after `limit`.
 pub fn plan(needs: &[Need], limit: Duration) -> (Vec<usize>, usize) {
     let bound = peak(needs);
     let mut in_time: Vec<usize> = (0..needs.len()).collect();
