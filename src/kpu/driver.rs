@@ -86,23 +86,23 @@ impl<'s, R: Registers> Driver<'s, R> {
         1 + jobs.windows(2).take_while(together).count()
     }
 
-    /// Queues the jobs of a chain and waits for the last.
+    /// Queues the jobs of a chain, the first of which is job `begin`, and waits for the last.
     ///
     /// Every other layer, counted from the last, says when it has finished. One that does so is
     /// pushed only after the one before has said so: no word is lost, and the KPU always has the
     /// next layer in its queue.
-    fn run_chain(&mut self, jobs: &[Job<'_>]) -> Result<()> {
+    fn run_chain(&mut self, jobs: &[Job<'_>], begin: usize) -> Result<()> {
         let mut finished = 0;
         for (index, job) in jobs.iter().enumerate() {
             let says_done = (jobs.len() - index) % 2 == 1;
             if says_done && index >= 2 {
-                self.wait().map_err(|e| e.at_node(finished))?;
-                finished = index as u32 - 1;
+                self.wait(begin + finished)?;
+                finished = index - 1;
             }
-            let words = self.words(job, says_done).map_err(|e| e.at_node(finished))?;
+            let words = self.words(job, says_done)?;
             self.registers.push(&words);
         }
-        self.wait().map_err(|e| e.at_node(finished))
+        self.wait(begin + finished)
     }
 
     fn words(&mut self, job: &Job<'_>, says_done: bool) -> Result<Words> {
@@ -129,13 +129,14 @@ impl<'s, R: Registers> Driver<'s, R> {
         .all(|(bytes, alignment)| aligned_address(&self.registers, bytes, alignment).is_some())
     }
 
-    /// Waits for a layer to say that it has finished; resets a KPU that does not.
-    fn wait(&mut self) -> Result<()> {
+    /// Waits for a layer to say that it has finished; resets a KPU that does not. `first` is the
+    /// first job that is not known to have finished.
+    fn wait(&mut self, first: usize) -> Result<()> {
         let begin = self.registers.milliseconds();
         while !self.registers.take_done() {
             if self.registers.milliseconds().wrapping_sub(begin) > TIME_LIMIT_MS {
                 self.registers.reset();
-                return Err(Error::about(Kind::Accelerator, "", [TIME_LIMIT_MS, 0]));
+                return Err(Error::about(Kind::Accelerator, "", [TIME_LIMIT_MS, first as u64]));
             }
         }
         Ok(())
@@ -164,16 +165,14 @@ impl<R: Registers> Accelerator for Driver<'_, R> {
     }
 
     fn run(&mut self, jobs: &[Job<'_>]) -> Result<()> {
-        for (index, job) in jobs.iter().enumerate() {
-            job.check().map_err(|e| e.at_node(index as u32))?;
+        for job in jobs {
+            job.check()?;
         }
         let mut rest = jobs;
         while let Some(first) = rest.first() {
             let (chain, after) = rest.split_at_checked(self.chain(rest)).unwrap_or((rest, &[]));
-            let begin = (jobs.len() - rest.len()) as u32;
             self.registers.set_eight_bit(first.eight_bit);
-            self.run_chain(chain)
-                .map_err(|e| Error { node: e.node.map(|node| begin + node), ..e })?;
+            self.run_chain(chain, jobs.len() - rest.len())?;
             rest = after;
         }
         Ok(())
@@ -491,7 +490,7 @@ mod tests {
             let mut driver = Driver::new(board, &mut scratch);
             log.borrow_mut().unreachable.push(chain.jobs()[1].weights.as_ptr());
             let error = driver.run(&chain.jobs()[1..]).unwrap_err();
-            assert_eq!((error.kind, error.node), (Kind::NoMemory, Some(0)));
+            assert_eq!((error.kind, error.node), (Kind::NoMemory, None));
             assert_eq!(log.borrow().longest_queue, 0);
         }
     }
@@ -506,7 +505,7 @@ mod tests {
             let error = driver.run(&chain.jobs()).unwrap_err();
             assert_eq!((error.kind, error.values[0]), (Kind::Accelerator, TIME_LIMIT_MS));
             // The layer that hangs, or the one before, which had not said that it was done.
-            let node = error.node.unwrap() as usize;
+            let node = error.values[1] as usize;
             assert!(node == stuck || node + 1 == stuck, "{stuck}: {node}");
 
             assert_eq!(log.borrow().resets, 2);
@@ -525,7 +524,7 @@ mod tests {
         let mut jobs = chain.jobs();
         jobs[1].weights = &jobs[1].weights[1..];
         let error = Driver::new(board, &mut []).run(&jobs).unwrap_err();
-        assert_eq!((error.kind, error.node), (Kind::SizeMismatch, Some(1)));
+        assert_eq!((error.kind, error.node), (Kind::SizeMismatch, None));
         assert_eq!(log.borrow().longest_queue, 0);
     }
 

@@ -39,8 +39,9 @@ pub trait Accelerator {
         memory::download(self.ram(), row, shape, pixels)
     }
 
-    /// Runs the layers one after the other; results are left in KPU RAM. The node of an error is
-    /// the index of the first job that is at fault or has not finished.
+    /// Runs the layers one after the other; results are left in KPU RAM. Errors name no
+    /// node, for only the caller knows it; that of a job that does not finish
+    /// ([`Kind::Accelerator`]) has as its second value the first job not known to have finished.
     fn run(&mut self, jobs: &[Job<'_>]) -> Result<()>;
 }
 

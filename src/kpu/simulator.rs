@@ -77,10 +77,7 @@ impl Accelerator for Simulator<'_> {
     }
 
     fn run(&mut self, jobs: &[Job<'_>]) -> Result<()> {
-        for (index, job) in jobs.iter().enumerate() {
-            self.run_one(job).map_err(|e| e.at_node(index as u32))?;
-        }
-        Ok(())
+        jobs.iter().try_for_each(|job| self.run_one(job))
     }
 }
 
