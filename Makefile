@@ -17,7 +17,8 @@ setup:
 setup-chip:
 	@scripts/setup.sh chip
 
-demo: build ## recognises ten handwritten digits with our own model
+demo: setup ## recognises ten handwritten digits with our own model
+	cargo build --release -p kmodel
 	target/release/kmodel info examples/mnist/mnist_uint8.kmodel
 	@for digit in 0 1 2 3 4 5 6 7 8 9; do \
 	    echo "a handwritten $$digit:"; \
