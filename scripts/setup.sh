@@ -53,7 +53,8 @@ setup_rust() {
     need make command -v make
     # For the emulator's CPU, which is written in C.
     need cmake command -v cmake
-    need libclang-dev sh -c 'ls "${LIBCLANG_PATH:-/usr/lib}"/libclang*.so* /usr/lib/llvm-*/lib/libclang*.so* | grep .'
+    need libclang-dev sh -c 'ls "${LIBCLANG_PATH:-/usr/lib}"/libclang[.-]* /usr/lib/llvm-*/lib/libclang[.-]* |
+        grep -v -e libclang-cpp | grep "[.]so"'
     install_missing
     if ! has_rust; then
         command -v rustup >/dev/null || fail "Rust $(pinned) is missing: install rustup, or that version"
