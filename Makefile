@@ -34,6 +34,7 @@ test: setup ## all tests
 
 check: setup-chip ## format, lints, documentation
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTC_BOOTSTRAP=1 cargo clippy -p maix-kpu --lib --features firmware $(CHIP) -- -D warnings
 	RUSTC_BOOTSTRAP=1 cargo clippy -p on-chip $(CHIP) -- -D warnings
@@ -47,9 +48,12 @@ docs: setup ## the API's documentation, in target/doc/
 
 fuzz: ## each fuzz target for SECONDS=60
 	@scripts/setup.sh fuzz
+	cargo run --quiet -p kmodel-samples --bin seeds fuzz/seeds
 	@for target in $(FUZZ_TARGETS); do \
 	    echo "fuzz: $$target, $(SECONDS) s"; \
-	    RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(SECONDS) || exit 1; \
+	    mkdir -p fuzz/corpus/$$target; \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds -- \
+	        -max_total_time=$(SECONDS) -print_final_stats=1 -timeout=30 || exit 1; \
 	done
 
 firmware-lib: setup-chip ## the chip's library, target/firmware/libmaix_kpu.a
