@@ -175,14 +175,39 @@ kinds! {
         "set_outputs is optional: leave it out, or give the shape that `kmodel info` prints";
     LayerCount, Index, "{0} layers asked for, the model has {1}",
         "give 1 to the number of layers, or 0 for all";
+    LayerIndex, Index, "node {0} was asked for, the model has {1}",
+        "count nodes from 0";
     Parameter, Param, "{what} is {0}",
         "see the function's page in docs/";
     ModelsFull, ModelsFull, "{0} models are loaded, {1} is the limit",
         "free one with kpu.deinit(task)";
 
+    Fraction, Param, "{what} is not between 0 and 1",
+        "give a number between 0 and 1, such as 0.5";
+    DetectionIndex, Index, "object {0} was asked for, {1} were found",
+        "count objects from 0";
+    Null, Param, "{what} is a null pointer",
+        "see mpy_bindings/include/maix_kpu.h";
+    MisalignedPointer, Param, "{what} begins at address {0}, a multiple of {1} is needed",
+        "see mpy_bindings/include/maix_kpu.h";
+    NotStarted, Param, "the library has no services yet",
+        "call maix_kpu_start first";
+    NoService, NotImplemented, "this firmware gives the library no access to {what}",
+        "load the model in another way";
+    Running, Run, "the model is running",
+        "wait until its forward has ended";
+    Allocate, NoMemory, "{0} bytes of memory cannot be had",
+        "free other models and frame buffers (gc.collect()), use a smaller model or firmware, or load_flash";
+
     // What can happen while running.
     Read, Read, "reading {what} failed at byte {0}",
         "check the SD card or the flash";
+    OpenFile, Read, "the file cannot be opened",
+        "check the path; /sd and /flash are where cards and flash are mounted";
+    Write, Read, "writing {what} failed",
+        "check that there is room and that the card is not write-protected";
+    FlashAddress, Param, "flash address {0} is behind the flash's {1} bytes",
+        "give the address where the model was flashed, such as 0x300000";
     Accelerator, Run, "the KPU did not finish within {0} ms",
         "reset the board; if it happens again, run `kmodel check` on the model";
     Dma, Run, "DMA channel {0} did not finish within {1} ms",

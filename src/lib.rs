@@ -9,12 +9,15 @@
 //! - [`model`] turns the bytes of a file into checked nodes.
 //! - [`session`] walks the nodes once per `forward`.
 //! - [`kernels`] holds the operators that the CPU computes, [`kpu`] the accelerator.
+//! - `ffi`, with the feature of that name, is the C API (mpy_bindings/include/maix_kpu.h).
 //! - [`input`] turns pictures and lists into what a model wants, [`vision`] reads answers from outputs.
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg_attr(target_os = "none", feature(core_float_math))]
 #![deny(unsafe_code)]
 
 pub mod error;
+#[cfg(feature = "ffi")]
+pub mod ffi;
 pub mod input;
 pub mod kernels;
 pub mod kpu;

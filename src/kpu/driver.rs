@@ -71,11 +71,6 @@ impl<'s, R: Registers> Driver<'s, R> {
         Self { registers, scratch }
     }
 
-    /// Makes the KPU see what was written to `bytes`: call it once for a model in RAM.
-    pub fn share(&mut self, bytes: &[u8]) {
-        self.registers.share(bytes);
-    }
-
     /// How many jobs from the first can be queued together: they agree in the width of the weights,
     /// and at most one, which then is alone, needs the scratch.
     fn chain(&self, jobs: &[Job<'_>]) -> usize {
@@ -146,6 +141,10 @@ impl<'s, R: Registers> Driver<'s, R> {
 impl<R: Registers> Accelerator for Driver<'_, R> {
     fn ram(&mut self) -> &mut [u8] {
         self.registers.ram()
+    }
+
+    fn share(&mut self, bytes: &[u8]) {
+        self.registers.share(bytes);
     }
 
     fn upload(&mut self, row: usize, shape: ImageShape, pixels: &[u8]) -> Result<()> {

@@ -29,6 +29,11 @@ pub trait Accelerator {
     /// KPU RAM, once every layer is done.
     fn ram(&mut self) -> &mut [u8];
 
+    /// Makes the accelerator see what was written to `bytes`, parameters of jobs to come.
+    fn share(&mut self, bytes: &[u8]) {
+        let _ = bytes;
+    }
+
     /// Scatters contiguous C, H, W bytes into KPU RAM, beginning at `row` (64-byte rows).
     fn upload(&mut self, row: usize, shape: ImageShape, pixels: &[u8]) -> Result<()> {
         memory::upload(self.ram(), row, shape, pixels)

@@ -31,6 +31,8 @@ pub struct Metadata {
     pub input_range: Option<(f32, f32)>,
     /// A note, UTF-8.
     pub note: Span,
+    /// Bytes of the whole block.
+    pub size: usize,
 }
 
 /// Metadata to be written.
@@ -64,7 +66,7 @@ impl Metadata {
             return Ok(None);
         }
         let mut reader = Reader::new(source, entries.offset, entries.offset + len);
-        let mut metadata = Self::default();
+        let mut metadata = Self { size: entries.offset + len - offset, ..Self::default() };
         while reader.remaining() > 0 {
             let tag: u32 = reader.field()?;
             let len: u32 = reader.field()?;

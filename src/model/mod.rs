@@ -17,7 +17,7 @@ pub mod v3;
 pub mod v4;
 
 use crate::{
-    error::Result,
+    error::{Error, Kind, Result},
     kpu::memory::ROW_BYTES,
     tensor::{Dtype, ImageShape, Shape},
 };
@@ -177,6 +177,13 @@ impl Model {
         Nodes { model: *self, source, bodies: self.bodies(source) }
     }
 
+    /// The operator number of a node, as the file has it.
+    pub fn opcode(&self, source: &dyn Source, index: u32) -> Result<u32> {
+        let count = self.node_count();
+        let missing = Error::about(Kind::LayerIndex, "", [index.into(), count.into()]);
+        self.bodies(source).nth(index as usize).ok_or(missing)?.map(|body| body.opcode)
+    }
+
     fn bodies<'s>(&self, source: &'s dyn Source) -> node::Bodies<'s> {
         match self {
             Self::V3(model) => model.bodies(source),
@@ -220,7 +227,7 @@ impl Model {
                 let shape = model.shape_of(source, &range, node.index.saturating_add(1))?;
                 Ok(Tensor { place: place(&range), dtype: range.dtype, shape })
             }
-            _ => Err(crate::error::Error::new(crate::error::Kind::Empty)),
+            _ => Err(Error::new(Kind::Empty)),
         }
     }
 

@@ -2,12 +2,15 @@
 
 use crate::{
     error::{Error, Kind, Result},
+    kpu::{Accelerator, driver::ACTIVATION_ALIGNMENT},
     model::{Source, Span},
 };
 use core::ops::Range;
 
-/// Alignment of main memory and of what is read into the buffer.
+/// Alignment of main memory.
 pub const ALIGNMENT: usize = 16;
+/// Alignment of what is read into the buffer: the KPU reads parameters there.
+const BUFFER_ALIGNMENT: usize = ACTIVATION_ALIGNMENT;
 
 /// Something that a node reads.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +78,20 @@ impl<'m> Memory<'m> {
         self.bind(read, Span::default()).map(|(read, _)| read)
     }
 
+    /// The parameters of a KPU layer, where the accelerator sees them.
+    pub fn parameters(
+        &mut self,
+        spans: [Span; 3],
+        accelerator: &mut dyn Accelerator,
+    ) -> Result<[&[u8]; 3]> {
+        let streamed = self.source.bytes().is_none();
+        let parameters = self.read(spans.map(Blob::bytes))?;
+        if streamed {
+            parameters.iter().for_each(|bytes| accelerator.share(bytes));
+        }
+        Ok(parameters)
+    }
+
     /// What a node reads and writes; `write` is in main memory and apart from all that is read.
     pub fn bind<const N: usize>(
         &mut self,
@@ -107,7 +124,7 @@ impl<'m> Memory<'m> {
                                 [needed as u64, have as u64],
                             ))?;
                         buffer = rest;
-                        let skip = own.as_ptr().align_offset(ALIGNMENT);
+                        let skip = own.as_ptr().align_offset(BUFFER_ALIGNMENT);
                         let own = own.get_mut(skip..skip + span.len).unwrap_or_default();
                         self.source.read(span.offset, own)?;
                         own
@@ -121,7 +138,7 @@ impl<'m> Memory<'m> {
 
 /// Bytes of buffer for a span that is not used in place.
 pub fn buffered(len: usize) -> usize {
-    len + ALIGNMENT - 1
+    len + BUFFER_ALIGNMENT - 1
 }
 
 /// The bytes of a span where they lie, if they can be used there.

@@ -8,8 +8,12 @@ mod v4;
 use crate::{
     error::{Error, Kind, Result},
     input::{Conversion, Input},
-    kpu::{Accelerator, memory::rows},
-    model::{Model, Operator, Place, Source, Span, Tensor, metadata::Metadata},
+    kpu::{
+        Accelerator,
+        driver::{ACTIVATION_ALIGNMENT, PARAMETER_ALIGNMENT},
+        memory::rows,
+    },
+    model::{self, Model, Operator, Place, Source, Span, Tensor, metadata::Metadata},
     tensor::Dtype,
 };
 use memory::{ALIGNMENT, Memory, buffered, in_place};
@@ -31,14 +35,19 @@ pub struct Requirements {
     pub main: usize,
     /// Buffer for the parameters of the largest node; 0 if they are used where they lie.
     pub buffer: usize,
+    /// What the chip's KPU driver needs for copies of parameters that lie in memory at addresses
+    /// which the KPU cannot read.
+    pub kpu_copies: usize,
 }
 
 impl Requirements {
     /// What a session of the model wants.
     pub fn of(model: &Model, source: &dyn Source) -> Result<Self> {
-        let mut buffer = 0;
+        let (mut buffer, mut kpu_copies) = (0, 0);
         for node in model.nodes(source) {
-            let blobs = match node?.operator {
+            let operator = node?.operator;
+            kpu_copies = kpu_copies.max(copies(&operator, source));
+            let blobs = match operator {
                 Operator::V3(operator) => v3::file_blobs(&operator),
                 Operator::V4(operator) => v4::file_blobs(&operator, model),
             };
@@ -46,13 +55,36 @@ impl Requirements {
                 blobs.iter().filter(|(span, align)| in_place(source, *span, *align).is_none());
             buffer = buffer.max(copied.map(|(span, _)| buffered(span.len)).sum());
         }
-        Ok(Self { main: model.main_memory(), buffer })
+        Ok(Self { main: model.main_memory(), buffer, kpu_copies })
     }
 
     /// The size of the memory to give to [`Session::new`], whatever its alignment.
     pub fn bytes(&self) -> usize {
         self.main + self.buffer + ALIGNMENT - 1
     }
+}
+
+fn own_conversion(metadata: &Metadata) -> Conversion {
+    let (low, high) = metadata.input_range.unwrap_or((0.0, 1.0));
+    Conversion::range(low, high)
+}
+
+/// Bytes of the copies that the KPU needs of a layer's parameters.
+fn copies(operator: &Operator, source: &dyn Source) -> usize {
+    let spans = match operator {
+        Operator::V3(model::v3::layer::Operator::Conv(b)) => {
+            [b.batch_norm, b.weights, b.activation]
+        }
+        Operator::V4(model::v4::operator::Operator::KpuConv(b)) => {
+            [b.batch_norm, b.weights, b.activation]
+        }
+        _ => return 0,
+    };
+    let alignments = [PARAMETER_ALIGNMENT, PARAMETER_ALIGNMENT, ACTIVATION_ALIGNMENT];
+    let misplaced = spans.into_iter().zip(alignments).filter(|&(span, alignment)| {
+        source.bytes().is_some() && in_place(source, span, alignment).is_none()
+    });
+    misplaced.map(|(span, alignment)| span.len + alignment).sum()
 }
 
 impl<'m> Session<'m> {
@@ -64,11 +96,10 @@ impl<'m> Session<'m> {
             return Err(Error::about(Kind::NoMemory, "the model's working memory", sizes));
         }
         let metadata = model.metadata(source);
-        let (low, high) = metadata.input_range.unwrap_or((0.0, 1.0));
         Ok(Self {
             model,
             memory: Memory::new(source, memory, required.main)?,
-            conversion: Conversion::range(low, high),
+            conversion: own_conversion(&metadata),
             metadata,
             layers: model.node_count(),
         })
@@ -82,6 +113,11 @@ impl<'m> Session<'m> {
     /// The file.
     pub fn source(&self) -> &'m dyn Source {
         self.memory.source()
+    }
+
+    /// Number of nodes that run, see [`set_layers`](Self::set_layers).
+    pub fn layers(&self) -> u32 {
+        self.layers
     }
 
     /// Labels, anchors and notes that stand behind the model.
@@ -121,6 +157,11 @@ impl<'m> Session<'m> {
         }
         self.layers = if layers == 0 { all } else { layers };
         Ok(())
+    }
+
+    /// The conversion that the metadata ask for; without any, pixels become 0 to 1.
+    pub fn own_conversion(&self) -> Conversion {
+        own_conversion(&self.metadata)
     }
 
     /// What a pixel byte means for a model that takes floats; also the scaling of the

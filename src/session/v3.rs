@@ -210,8 +210,8 @@ fn conv(
     memory: &mut Memory<'_>,
     accelerator: &mut dyn Accelerator,
 ) -> Result<()> {
-    let read = [b.batch_norm, b.activation, b.weights].map(Blob::bytes);
-    let [batch_norm, activation, weights] = memory.read(read)?;
+    let [batch_norm, activation, weights] =
+        memory.parameters([b.batch_norm, b.activation, b.weights], accelerator)?;
     let job = Job { layer: b.layer, batch_norm, activation, weights, eight_bit: b.eight_bit };
     accelerator.run(&[job])?;
     if b.main_output.is_some() {

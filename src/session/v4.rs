@@ -388,8 +388,8 @@ fn concat(
 }
 
 fn kpu_conv(b: &KpuConv, memory: &mut Memory<'_>, accelerator: &mut dyn Accelerator) -> Result<()> {
-    let read = [b.batch_norm, b.activation, b.weights].map(Blob::bytes);
-    let [batch_norm, activation, weights] = memory.read(read)?;
+    let [batch_norm, activation, weights] =
+        memory.parameters([b.batch_norm, b.activation, b.weights], accelerator)?;
     let image = b.layer.output;
     for n in 0..b.batches {
         let mut layer = b.layer;

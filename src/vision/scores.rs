@@ -29,6 +29,7 @@ pub fn argmax(scores: &[f32]) -> Option<usize> {
 
 /// A score and where it stood.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C)]
 pub struct Ranked {
     /// Index in the list of scores.
     pub index: usize,

@@ -1,0 +1,120 @@
+//! The one KPU: the chip's, or on a PC a simulated one; one owner at a time.
+
+use crate::{
+    error::{Error, Kind, Result},
+    kpu::Accelerator,
+};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+struct Turn;
+
+impl Turn {
+    fn take() -> Result<Self> {
+        match TAKEN.swap(true, Ordering::Acquire) {
+            true => Err(Error::new(Kind::Busy)),
+            false => Ok(Self),
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        TAKEN.store(false, Ordering::Release);
+    }
+}
+
+/// Lends the KPU to `body`; an error while somebody else has it. `copies` is memory for parameters
+/// that the KPU cannot read where they are.
+pub(super) fn lend<R>(
+    dma_channel: Option<u8>,
+    copies: &mut [u8],
+    body: impl FnOnce(&mut dyn Accelerator) -> Result<R>,
+) -> Result<R> {
+    let _turn = Turn::take()?;
+    platform::lend(dma_channel, copies, body)
+}
+
+pub(super) use platform::{prepare, share, stop};
+
+#[cfg(target_os = "none")]
+mod platform {
+    use crate::{
+        error::Result,
+        kpu::{Accelerator, Hardware},
+    };
+
+    /// Nothing is needed beforehand.
+    pub fn prepare() -> Result<()> {
+        Ok(())
+    }
+
+    /// Nothing is kept.
+    pub fn stop() {}
+
+    /// Makes the KPU see what was written to a model's bytes.
+    pub fn share(bytes: &[u8]) -> Result<()> {
+        super::lend(None, &mut [], |kpu| {
+            kpu.share(bytes);
+            Ok(())
+        })
+    }
+
+    pub fn lend<R>(
+        dma_channel: Option<u8>,
+        copies: &mut [u8],
+        body: impl FnOnce(&mut dyn Accelerator) -> Result<R>,
+    ) -> Result<R> {
+        body(&mut Hardware::take(dma_channel, copies)?)
+    }
+}
+
+#[cfg(not(target_os = "none"))]
+mod platform {
+    use super::super::{errors::Global, memory::Block};
+    use crate::{
+        error::{Error, Kind, Result},
+        kpu::{Accelerator, Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
+    };
+    use core::mem::ManuallyDrop;
+
+    /// The simulator's memory: KPU RAM, then scratch.
+    static MEMORY: Global<Option<*mut u8>> = Global::new(None);
+    const BYTES: usize = KPU_RAM_BYTES + SCRATCH_BYTES;
+
+    /// Takes the memory of the simulator, which is kept.
+    pub fn prepare() -> Result<()> {
+        if MEMORY.get().is_none() {
+            let mut memory = ManuallyDrop::new(Block::<u8>::new(BYTES)?);
+            MEMORY.set(Some(memory.as_mut_ptr()));
+        }
+        Ok(())
+    }
+
+    /// Gives it back.
+    pub fn stop() {
+        if let Some(memory) = MEMORY.get() {
+            MEMORY.set(None);
+            // SAFETY: `prepare` took it, and nobody computes.
+            unsafe { super::super::services::release(memory) }
+        }
+    }
+
+    /// Everybody sees the same memory.
+    pub fn share(_: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    pub fn lend<R>(
+        _: Option<u8>,
+        _: &mut [u8],
+        body: impl FnOnce(&mut dyn Accelerator) -> Result<R>,
+    ) -> Result<R> {
+        let memory = MEMORY.get().ok_or(Error::new(Kind::NotStarted))?;
+        // SAFETY: of that size since `prepare`, and it is our turn.
+        let memory = unsafe { core::slice::from_raw_parts_mut(memory, BYTES) };
+        let (ram, scratch) = memory.split_at_mut(KPU_RAM_BYTES);
+        body(&mut Simulator::new(ram, scratch)?)
+    }
+}

@@ -1,0 +1,131 @@
+//! The last error: its number is what functions return, its text is asked for afterwards.
+
+use super::header::maix_kpu_error_t;
+use crate::error::{Error, Result};
+use core::cell::UnsafeCell;
+use cty::{c_char, c_int};
+
+/// What the API keeps for all objects. Only one thread at a time may call (see the header), and no
+/// borrow outlives the access.
+pub(super) struct Global<T>(UnsafeCell<T>);
+
+// SAFETY: the header demands that calls come from one thread at a time.
+unsafe impl<T> Sync for Global<T> {}
+
+impl<T: Copy> Global<T> {
+    pub(super) const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    pub(super) fn get(&self) -> T {
+        // SAFETY: nobody holds a reference: both functions copy.
+        unsafe { *self.0.get() }
+    }
+
+    pub(super) fn set(&self, value: T) {
+        // SAFETY: as in `get`.
+        unsafe { *self.0.get() = value }
+    }
+}
+
+static LAST: Global<Option<Error>> = Global::new(None);
+
+/// Ends a function of the API: its error becomes the last one, and a number.
+pub(super) fn wrap(body: impl FnOnce() -> Result<()>) -> c_int {
+    match body() {
+        Ok(()) => 0,
+        Err(error) => {
+            LAST.set(Some(error));
+            error.code() as c_int
+        }
+    }
+}
+
+/// The last error.
+pub(super) fn last() -> Option<Error> {
+    LAST.get()
+}
+
+/// See the header.
+///
+/// # Safety
+/// `error` points to a place for the error.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_last_error(error: *mut maix_kpu_error_t) {
+    let number = |place: Option<i64>| place.unwrap_or(-1);
+    let mut out = maix_kpu_error_t { code: 0, kind: -1, node: -1, offset: -1 };
+    if let Some(last) = last() {
+        out.code = last.code() as c_int;
+        out.kind = last.kind as i32;
+        out.node = number(last.node.map(i64::from)) as i32;
+        out.offset = number(last.offset.map(|offset| offset as i64));
+    }
+    // SAFETY: the caller's promise; NULL is left alone.
+    if let Some(error) = unsafe { error.as_mut() } {
+        *error = out;
+    }
+}
+
+/// See the header.
+///
+/// # Safety
+/// `text` points to `size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_error_text(text: *mut c_char, size: usize) -> usize {
+    // SAFETY: the caller's promise.
+    let mut text = unsafe { Text::new(text, size) };
+    if let Some(error) = last() {
+        error.write(&mut |piece| text.push(piece));
+    }
+    text.length
+}
+
+/// See the header.
+///
+/// # Safety
+/// `text` points to `size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_error_hint(text: *mut c_char, size: usize) -> usize {
+    // SAFETY: the caller's promise.
+    let mut text = unsafe { Text::new(text, size) };
+    if let Some(error) = last() {
+        text.push(error.hint());
+    }
+    text.length
+}
+
+/// A C string of limited size that is always ended.
+pub(super) struct Text<'t> {
+    bytes: &'t mut [u8],
+    /// Bytes of the whole text.
+    pub(super) length: usize,
+}
+
+impl Text<'_> {
+    /// An empty text.
+    ///
+    /// # Safety
+    /// `text` points to `size` bytes, or is NULL.
+    unsafe fn new(text: *mut c_char, size: usize) -> Self {
+        // SAFETY: the caller's promise.
+        Self::of(unsafe { super::slice_of_mut("", text.cast::<u8>(), size) }.unwrap_or_default())
+    }
+
+    /// An empty text in `bytes`.
+    pub(super) fn of(bytes: &mut [u8]) -> Text<'_> {
+        if let Some(end) = bytes.first_mut() {
+            *end = 0;
+        }
+        Text { bytes, length: 0 }
+    }
+
+    /// Appends a piece, or what there is room for.
+    pub(super) fn push(&mut self, piece: &str) {
+        for byte in piece.bytes() {
+            if let Some([place, end]) = self.bytes.get_mut(self.length..self.length + 2) {
+                (*place, *end) = (byte, 0);
+            }
+            self.length += 1;
+        }
+    }
+}

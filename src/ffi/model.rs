@@ -1,0 +1,422 @@
+//! Models: opening, closing, looking into them.
+
+use super::{
+    accelerator,
+    errors::{Text, wrap},
+    get, get_mut,
+    header::{
+        MAIX_KPU_ANCHORS, MAIX_KPU_INPUT_RANGE, MAIX_KPU_LABELS, MAIX_KPU_NOTE, maix_kpu_info_t,
+        maix_kpu_model_t, maix_kpu_node_t, maix_kpu_reader_t, maix_kpu_tensor_t,
+    },
+    memory::{Block, Owned},
+    services::{HostFile, HostFlash},
+    slice_of, slice_of_mut,
+    source::{Bytes, Reader, Stream},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    kpu::{Kernel, Layer, Pool, driver::ACTIVATION_ALIGNMENT},
+    model::{Model, Operator, Source, Span, Tensor, v3, v4},
+    session::{Requirements, Session},
+    tensor::Dtype,
+};
+use core::{
+    cell::{Cell, UnsafeCell},
+    slice,
+};
+use cty::{c_char, c_int, c_void};
+
+/// What stands behind a `maix_kpu_model_t`.
+pub(super) struct Handle {
+    running: Cell<bool>,
+    inner: UnsafeCell<Opened>,
+}
+
+/// An opened model. The session borrows the rest, and is dropped first.
+pub(super) struct Opened {
+    pub(super) session: Session<'static>,
+    /// Whether the hint about the range of floats was given.
+    pub(super) hinted: bool,
+    /// For the KPU driver's copies of parameters.
+    pub(super) copies: Block<u8>,
+    memory: Block<u8>,
+    source: Owned<Bytes>,
+}
+
+/// A model that nobody else uses for the moment.
+pub(super) struct Use<'h>(&'h Handle);
+
+impl Drop for Use<'_> {
+    fn drop(&mut self) {
+        self.0.running.set(false);
+    }
+}
+
+impl core::ops::Deref for Use<'_> {
+    type Target = Opened;
+
+    fn deref(&self) -> &Opened {
+        // SAFETY: there is one `Use` of a handle at a time.
+        unsafe { &*self.0.inner.get() }
+    }
+}
+
+impl core::ops::DerefMut for Use<'_> {
+    fn deref_mut(&mut self) -> &mut Opened {
+        // SAFETY: there is one `Use` of a handle at a time.
+        unsafe { &mut *self.0.inner.get() }
+    }
+}
+
+/// Takes a model to use; an error while it is in use.
+///
+/// # Safety
+/// `model` is NULL or was opened and not closed.
+pub(super) unsafe fn use_model<'h>(model: *const maix_kpu_model_t) -> Result<Use<'h>> {
+    // SAFETY: every such pointer was made from a handle.
+    let handle = unsafe { get("the model", model.cast::<Handle>()) }?;
+    match handle.running.replace(true) {
+        true => Err(Error::new(Kind::Running)),
+        false => Ok(Use(handle)),
+    }
+}
+
+fn open(bytes: Bytes) -> Result<*mut maix_kpu_model_t> {
+    accelerator::prepare()?;
+    let bytes = match Model::open(&bytes) {
+        Err(Error { kind: Kind::ByteSwapped, .. }) => swap(bytes)?,
+        Err(error) => return Err(error),
+        Ok(_) => bytes,
+    };
+    let model = Model::open(&bytes)?;
+    let source = Owned::place()?.put(bytes);
+    // SAFETY: `Opened` keeps the source behind the session, at this address.
+    let borrowed: &'static Bytes = unsafe { &*core::ptr::from_ref(&*source) };
+    let required = Requirements::of(&model, borrowed)?;
+    let mut memory = Block::new(required.bytes())?;
+    let copies = Block::new(if cfg!(target_os = "none") { required.kpu_copies } else { 0 })?;
+    // SAFETY: `Opened` keeps the memory behind the session and does not touch it.
+    let session = Session::new(model, borrowed, unsafe { memory.lend() })?;
+    if let Some(bytes) = borrowed.bytes() {
+        accelerator::share(bytes)?;
+    }
+    let opened = Opened { session, hinted: false, copies, memory, source };
+    let handle = Handle { running: Cell::new(false), inner: UnsafeCell::new(opened) };
+    Ok(Owned::place()?.put(handle).into_raw().cast())
+}
+
+/// A byte-swapped file in the order of all others.
+fn swap(bytes: Bytes) -> Result<Bytes> {
+    match bytes {
+        Bytes::Streamed(stream) => Ok(Bytes::Streamed(stream.swapped())),
+        Bytes::Read(mut bytes) => {
+            bytes.as_chunks_mut::<4>().0.iter_mut().for_each(|group| group.reverse());
+            Ok(Bytes::Read(bytes))
+        }
+        Bytes::Borrowed(bytes) => {
+            let mut copy = Block::aligned(bytes.len(), ACTIVATION_ALIGNMENT)?;
+            bytes.read(0, &mut copy)?;
+            swap(Bytes::Read(copy))
+        }
+    }
+}
+
+fn open_reader(reader: Reader, stream: bool) -> Result<*mut maix_kpu_model_t> {
+    let mut source = Stream::new(reader);
+    let model = match Model::open(&source) {
+        Err(Error { kind: Kind::ByteSwapped, .. }) => {
+            source = source.swapped();
+            Model::open(&source)?
+        }
+        result => result?,
+    };
+    if stream {
+        return open(Bytes::Streamed(source));
+    }
+    let end = model.size().saturating_add(model.metadata(&source).size).min(source.len());
+    let mut bytes = Block::aligned(end, ACTIVATION_ALIGNMENT)?;
+    source.read(0, &mut bytes)?;
+    open(Bytes::Read(bytes))
+}
+
+/// Opens a model and hands it out.
+///
+/// # Safety
+/// `model` points to a place for the pointer, or is NULL.
+unsafe fn hand_out(
+    model: *mut *mut maix_kpu_model_t,
+    open: impl FnOnce() -> Result<*mut maix_kpu_model_t>,
+) -> c_int {
+    wrap(|| {
+        // SAFETY: the caller's promise.
+        *unsafe { get_mut("the place for the model", model) }? = open()?;
+        Ok(())
+    })
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_open_bytes(
+    bytes: *const c_void,
+    length: usize,
+    model: *mut *mut maix_kpu_model_t,
+) -> c_int {
+    // SAFETY: the caller's promises.
+    unsafe {
+        hand_out(model, || {
+            open(Bytes::Borrowed(slice_of("the model's bytes", bytes.cast(), length)?))
+        })
+    }
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_open_file(
+    path: *const c_char,
+    stream: bool,
+    model: *mut *mut maix_kpu_model_t,
+) -> c_int {
+    // SAFETY: the caller's promises.
+    unsafe {
+        hand_out(model, || {
+            get("the path", path)?;
+            open_reader(Reader::File(HostFile::open(path)?), stream)
+        })
+    }
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_open_flash(
+    address: u32,
+    stream: bool,
+    model: *mut *mut maix_kpu_model_t,
+) -> c_int {
+    // SAFETY: the caller's promises.
+    unsafe { hand_out(model, || open_reader(Reader::Flash(HostFlash::at(address)?), stream)) }
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_open_reader(
+    reader: *const maix_kpu_reader_t,
+    stream: bool,
+    model: *mut *mut maix_kpu_model_t,
+) -> c_int {
+    // SAFETY: the caller's promises.
+    unsafe { hand_out(model, || open_reader(Reader::Host(*get("the reader", reader)?), stream)) }
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_close(model: *mut maix_kpu_model_t) -> c_int {
+    wrap(|| {
+        if model.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the caller's promise.
+        drop(unsafe { use_model(model) }?);
+        // SAFETY: opened here, closed once, and nobody uses it.
+        drop(unsafe { Owned::<Handle>::from_raw(model.cast()) });
+        Ok(())
+    })
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_info(
+    model: *const maix_kpu_model_t,
+    info: *mut maix_kpu_info_t,
+) -> c_int {
+    wrap(|| {
+        // SAFETY: the caller's promises.
+        let (opened, info) = unsafe { (use_model(model)?, get_mut("the info", info)?) };
+        let model = opened.session.model();
+        let own = match &*opened.source {
+            Bytes::Read(bytes) => bytes.len(),
+            _ => 0,
+        };
+        *info = maix_kpu_info_t {
+            version: model.version(),
+            nodes: model.node_count(),
+            active_nodes: opened.session.layers(),
+            inputs: model.input_count(),
+            outputs: opened.session.output_count(),
+            file_bytes: model.size(),
+            memory_bytes: opened.memory.len() + opened.copies.len() + own,
+        };
+        Ok(())
+    })
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_input(
+    model: *const maix_kpu_model_t,
+    index: u32,
+    tensor: *mut maix_kpu_tensor_t,
+) -> c_int {
+    wrap(|| {
+        // SAFETY: the caller's promises.
+        let (opened, tensor) = unsafe { (use_model(model)?, get_mut("the tensor", tensor)?) };
+        *tensor = described(&opened.session.input(index)?);
+        Ok(())
+    })
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_output(
+    model: *const maix_kpu_model_t,
+    index: u32,
+    tensor: *mut maix_kpu_tensor_t,
+) -> c_int {
+    wrap(|| {
+        // SAFETY: the caller's promises.
+        let (opened, tensor) = unsafe { (use_model(model)?, get_mut("the tensor", tensor)?) };
+        *tensor = described(&opened.session.output(index)?);
+        Ok(())
+    })
+}
+
+fn described(tensor: &Tensor) -> maix_kpu_tensor_t {
+    let [n, c, h, w] = tensor.shape.map(|size| size as u32);
+    let dtype = match tensor.dtype {
+        Dtype::F32 => b'f',
+        Dtype::U8 => b'B',
+    };
+    maix_kpu_tensor_t { n, c, h, w, dtype: dtype.into(), bytes: tensor.bytes() }
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_node(
+    model: *const maix_kpu_model_t,
+    index: u32,
+    node: *mut maix_kpu_node_t,
+) -> c_int {
+    wrap(|| {
+        // SAFETY: the caller's promises.
+        let (opened, out) = unsafe { (use_model(model)?, get_mut("the node", node)?) };
+        let (model, source) = (opened.session.model(), opened.session.source());
+        let count = model.node_count();
+        let found = model.nodes(source).nth(index as usize);
+        let node =
+            found.ok_or(Error::about(Kind::LayerIndex, "", [index.into(), count.into()]))??;
+        *out = maix_kpu_node_t {
+            opcode: model.opcode(source, index)?,
+            offset: node.offset,
+            bytes: node.size as u32,
+            ..maix_kpu_node_t::default()
+        };
+        // SAFETY: bytes of the struct.
+        let name: &mut [u8] =
+            unsafe { slice::from_raw_parts_mut(out.name.as_mut_ptr().cast(), out.name.len()) };
+        Text::of(name).push(node.operator.name());
+        match &node.operator {
+            Operator::V3(v3::layer::Operator::Conv(conv)) => describe(&conv.layer, out),
+            Operator::V4(v4::operator::Operator::KpuConv(conv)) => describe(&conv.layer, out),
+            _ => {}
+        }
+        Ok(())
+    })
+}
+
+fn describe(layer: &Layer, out: &mut maix_kpu_node_t) {
+    let (input, output) = (layer.input, layer.output);
+    out.on_kpu = true;
+    out.words = layer.encode();
+    (out.in_w, out.in_h, out.in_c) =
+        (input.width as u32, input.height as u32, input.channels as u32);
+    (out.out_w, out.out_h, out.out_c) =
+        (output.width as u32, output.height as u32, output.channels as u32);
+    out.depthwise = layer.depthwise;
+    out.kernel = (layer.kernel == Kernel::K3x3).into();
+    out.pool = Pool::ALL.iter().position(|&pool| pool == layer.pool).unwrap_or(0) as u32;
+    out.para_size = layer.para_size as u32;
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_metadata(
+    model: *const maix_kpu_model_t,
+    what: c_int,
+    bytes: *mut c_void,
+    size: usize,
+    length: *mut usize,
+) -> c_int {
+    wrap(|| {
+        // SAFETY: the caller's promises.
+        let (opened, bytes, length) = unsafe {
+            let bytes = slice_of_mut("the place for metadata", bytes.cast::<u8>(), size)?;
+            (use_model(model)?, bytes, get_mut("the length", length)?)
+        };
+        let metadata = opened.session.metadata();
+        let mut range = [0; 8];
+        let content = match u32::try_from(what).unwrap_or(0) {
+            MAIX_KPU_LABELS => metadata.labels,
+            MAIX_KPU_ANCHORS => metadata.anchors,
+            MAIX_KPU_NOTE => metadata.note,
+            MAIX_KPU_INPUT_RANGE => {
+                let Some((low, high)) = metadata.input_range else {
+                    *length = 0;
+                    return Ok(());
+                };
+                let (low_bytes, high_bytes) = range.split_at_mut(4);
+                low_bytes.iter_mut().zip(low.to_le_bytes()).for_each(|(to, byte)| *to = byte);
+                high_bytes.iter_mut().zip(high.to_le_bytes()).for_each(|(to, byte)| *to = byte);
+                bytes.iter_mut().zip(range).for_each(|(to, byte)| *to = byte);
+                *length = range.len();
+                return Ok(());
+            }
+            _ => {
+                return Err(Error::about(Kind::Parameter, "the metadata entry", [what as u64, 0]));
+            }
+        };
+        let count = content.len.min(bytes.len());
+        let span = Span { len: count, ..content };
+        opened.session.source().read(span.offset, bytes.get_mut(..count).unwrap_or_default())?;
+        *length = content.len;
+        Ok(())
+    })
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_set_layers(model: *mut maix_kpu_model_t, layers: u32) -> c_int {
+    // SAFETY: the caller's promise.
+    wrap(|| unsafe { use_model(model) }?.session.set_layers(layers))
+}

@@ -1,0 +1,167 @@
+//! What the host does for the library.
+
+use super::{
+    errors::{Global, wrap},
+    get,
+    header::maix_kpu_services_t,
+    null,
+};
+use crate::error::{Error, Kind, Result};
+use cty::{c_int, c_void};
+
+static SERVICES: Global<Option<maix_kpu_services_t>> = Global::new(None);
+
+/// See the header.
+///
+/// # Safety
+/// `services` points to services that keep their promises.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_start(services: *const maix_kpu_services_t) -> c_int {
+    wrap(|| {
+        // SAFETY: the caller's promise.
+        let services = unsafe { get("the services", services) }?;
+        if services.allocate.is_none() || services.release.is_none() {
+            return Err(null("a service for memory"));
+        }
+        SERVICES.set(Some(*services));
+        Ok(())
+    })
+}
+
+/// See the header.
+#[unsafe(no_mangle)]
+pub extern "C" fn maix_kpu_stop() {
+    super::accelerator::stop();
+    SERVICES.set(None);
+}
+
+fn services() -> Result<maix_kpu_services_t> {
+    SERVICES.get().ok_or(Error::new(Kind::NotStarted))
+}
+
+/// Memory of the host; `None` where there is none.
+pub(super) fn allocate(bytes: usize, alignment: usize) -> Result<*mut u8> {
+    let services = services()?;
+    let allocate = services.allocate.ok_or(null("a service for memory"))?;
+    // SAFETY: the host's own function with its own context.
+    let memory = unsafe { allocate(services.context, bytes, alignment) }.cast::<u8>();
+    match memory.is_null() {
+        true => Err(Error::about(Kind::Allocate, "", [bytes as u64, 0])),
+        false => Ok(memory),
+    }
+}
+
+/// Gives memory back.
+///
+/// # Safety
+/// It came from [`allocate`] and is no longer used.
+pub(super) unsafe fn release(memory: *mut u8) {
+    if let Ok(maix_kpu_services_t { release: Some(release), context, .. }) = services() {
+        // SAFETY: the host's own function with its own context and memory.
+        unsafe { release(context, memory.cast()) }
+    }
+}
+
+/// Shows a line.
+pub(super) fn print(text: &str) {
+    if let Ok(maix_kpu_services_t { print: Some(print), context, .. }) = services() {
+        // SAFETY: the host's own function with its own context.
+        unsafe { print(context, text.as_ptr().cast(), text.len()) }
+    }
+}
+
+/// Microseconds since some moment; 0 without a clock.
+pub(super) fn microseconds() -> u64 {
+    match services() {
+        Ok(maix_kpu_services_t { microseconds: Some(now), context, .. }) => {
+            // SAFETY: the host's own function with its own context.
+            unsafe { now(context) }
+        }
+        _ => 0,
+    }
+}
+
+/// An error where the host wants to stop.
+pub(super) fn go_on() -> Result<()> {
+    if let Ok(maix_kpu_services_t { interrupted: Some(interrupted), context, .. }) = services() {
+        // SAFETY: the host's own function with its own context.
+        if unsafe { interrupted(context) } {
+            return Err(Error::new(Kind::Interrupted));
+        }
+    }
+    Ok(())
+}
+
+/// An open file of the host.
+pub(super) struct HostFile {
+    services: maix_kpu_services_t,
+    file: *mut c_void,
+    pub(super) size: usize,
+}
+
+impl HostFile {
+    /// Opens a file.
+    ///
+    /// # Safety
+    /// `path` is a C string.
+    pub(super) unsafe fn open(path: *const cty::c_char) -> Result<Self> {
+        let services = services()?;
+        let open = services.open_file.ok_or(Error::about(Kind::NoService, "files", [0; 2]))?;
+        let mut size = 0;
+        // SAFETY: the host's own function with its own context; the path is the caller's promise.
+        let file = unsafe { open(services.context, path, &raw mut size) };
+        match file.is_null() {
+            true => Err(Error::new(Kind::OpenFile)),
+            false => Ok(Self { services, file, size }),
+        }
+    }
+
+    /// Fills `bytes`; whether that worked.
+    pub(super) fn read(&self, offset: usize, bytes: &mut [u8]) -> bool {
+        let Some(read) = self.services.read_file else { return false };
+        let (context, length) = (self.services.context, bytes.len());
+        // SAFETY: the host's own function with its own context and file.
+        unsafe { read(context, self.file, offset, bytes.as_mut_ptr().cast(), length) }
+    }
+}
+
+impl Drop for HostFile {
+    fn drop(&mut self) {
+        if let Some(close) = self.services.close_file {
+            // SAFETY: the host's own function with its own context and file.
+            unsafe { close(self.services.context, self.file) }
+        }
+    }
+}
+
+/// Flash memory from an address on.
+pub(super) struct HostFlash {
+    services: maix_kpu_services_t,
+    address: u32,
+    pub(super) size: usize,
+}
+
+impl HostFlash {
+    /// Flash memory from `address` to its end.
+    pub(super) fn at(address: u32) -> Result<Self> {
+        let services = services()?;
+        if services.read_flash.is_none() {
+            return Err(Error::about(Kind::NoService, "flash memory", [0; 2]));
+        }
+        let size = services.flash_size;
+        if address >= size {
+            return Err(Error::about(Kind::FlashAddress, "", [address.into(), size.into()]));
+        }
+        Ok(Self { services, address, size: (size - address) as usize })
+    }
+
+    /// Fills `bytes`; whether that worked.
+    pub(super) fn read(&self, offset: usize, bytes: &mut [u8]) -> bool {
+        let Some(read) = self.services.read_flash else { return false };
+        let Ok(offset) = u32::try_from(offset) else { return false };
+        let (context, length) = (self.services.context, bytes.len());
+        let address = self.address.wrapping_add(offset);
+        // SAFETY: the host's own function with its own context.
+        unsafe { read(context, address, bytes.as_mut_ptr().cast(), length) }
+    }
+}

@@ -1,0 +1,288 @@
+//! YOLO detectors.
+
+use super::{
+    errors::wrap,
+    get, get_mut,
+    header::{maix_kpu_detection_t, maix_kpu_rect_t, maix_kpu_yolo_head_t, maix_kpu_yolo_t},
+    memory::{Block, Owned},
+    slice_of,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    tensor::ImageShape,
+    vision::{
+        yolo::{Detection, Head, Limits, Region},
+        yolo2::Yolo2,
+        yolo3::Yolo3,
+    },
+};
+use cty::c_int;
+use heapless::Vec;
+
+/// Outputs that a model may have here.
+const HEADS: usize = 8;
+
+#[allow(clippy::large_enum_variant)] // there is one for each detector
+enum Net {
+    Yolo2(Yolo2<'static>),
+    Yolo3(Vec<Head<'static>, HEADS>),
+}
+
+impl Net {
+    fn boxes(&self) -> Result<usize> {
+        match self {
+            Self::Yolo2(net) => Ok(net.boxes()),
+            Self::Yolo3(heads) => Ok(Yolo3::new(heads)?.boxes()),
+        }
+    }
+
+    fn classes(&self) -> usize {
+        match self {
+            Self::Yolo2(net) => net.classes(),
+            Self::Yolo3(heads) => Yolo3::new(heads).map_or(0, |net| net.classes()),
+        }
+    }
+
+    fn detect<'m>(
+        &self,
+        outputs: &[&[f32]],
+        limits: Limits,
+        memory: &'m mut [Detection],
+    ) -> Result<&'m [Detection]> {
+        match self {
+            Self::Yolo3(heads) => Yolo3::new(heads)?.detect(outputs, limits, memory),
+            Self::Yolo2(net) => match outputs {
+                [output] => net.detect(output, limits, memory),
+                _ => Err(Error::about(Kind::OutputCount, "", [outputs.len() as u64, 1])),
+            },
+        }
+    }
+}
+
+/// What stands behind a `maix_kpu_yolo_t`. The net borrows the anchors, and is dropped first.
+struct Detector {
+    net: Net,
+    limits: Limits,
+    found: usize,
+    memory: Block<Detection>,
+    _anchors: Block<[f32; 2]>,
+}
+
+/// Takes memory for a detector and hands it out.
+///
+/// # Safety
+/// `heads` are as the header says, `yolo` points to a place for the pointer, or is NULL.
+unsafe fn open(
+    heads: &[maix_kpu_yolo_head_t],
+    limits: Limits,
+    yolo: *mut *mut maix_kpu_yolo_t,
+    net: impl FnOnce(&mut dyn Iterator<Item = (ImageShape, &'static [[f32; 2]])>) -> Result<Net>,
+) -> Result<()> {
+    // SAFETY: the caller's promise.
+    let yolo = unsafe { get_mut("the place for the detector", yolo) }?;
+    for (what, value) in [("threshold", limits.threshold), ("nms_value", limits.nms)] {
+        if !(0.0..=1.0).contains(&value) {
+            return Err(Error::about(Kind::Fraction, what, [0; 2]));
+        }
+    }
+    let total = heads.iter().try_fold(0usize, |sum, head| sum.checked_add(head.anchor_count));
+    let mut anchors = Block::<[f32; 2]>::new(total.unwrap_or(usize::MAX))?;
+    // SAFETY: `Detector` keeps the anchors behind the net, and does not touch them.
+    let mut rest: &'static mut [[f32; 2]] = unsafe { anchors.lend() };
+    let mut shapes = Vec::<(ImageShape, &'static [[f32; 2]]), HEADS>::new();
+    for head in heads {
+        // SAFETY: the caller's promise.
+        let given =
+            unsafe { slice_of("the anchors", head.anchors.cast::<[f32; 2]>(), head.anchor_count) }?;
+        let (own, behind) = core::mem::take(&mut rest)
+            .split_at_mut_checked(given.len())
+            .ok_or(Error::new(Kind::Allocate))?;
+        rest = behind;
+        own.iter_mut().zip(given).for_each(|(own, given)| *own = *given);
+        let shape = ImageShape::new(head.c as usize, head.h as usize, head.w as usize);
+        shapes
+            .push((shape, own))
+            .map_err(|_| Error::about(Kind::OutputCount, "", [heads.len() as u64, HEADS as u64]))?;
+    }
+    let net = net(&mut shapes.into_iter())?;
+    let memory = Block::new(net.boxes()?)?;
+    let detector = Detector { net, limits, found: 0, memory, _anchors: anchors };
+    *yolo = Owned::place()?.put(detector).into_raw().cast();
+    Ok(())
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_yolo2_open(
+    head: *const maix_kpu_yolo_head_t,
+    threshold: f32,
+    nms: f32,
+    yolo: *mut *mut maix_kpu_yolo_t,
+) -> c_int {
+    // SAFETY: the caller's promises.
+    wrap(|| unsafe {
+        let heads = core::slice::from_ref(get("the output", head)?);
+        open(heads, Limits { threshold, nms }, yolo, |heads| {
+            let (shape, anchors) = heads.next().ok_or(Error::new(Kind::Allocate))?;
+            Ok(Net::Yolo2(Yolo2::new(shape, anchors)?))
+        })
+    })
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_yolo3_open(
+    heads: *const maix_kpu_yolo_head_t,
+    count: usize,
+    net_w: u32,
+    net_h: u32,
+    threshold: f32,
+    nms: f32,
+    yolo: *mut *mut maix_kpu_yolo_t,
+) -> c_int {
+    // SAFETY: the caller's promises.
+    wrap(|| unsafe {
+        let heads = slice_of("the outputs", heads, count)?;
+        open(heads, Limits { threshold, nms }, yolo, |heads| {
+            let mut net = Vec::new();
+            for (shape, anchors) in heads {
+                let head = Yolo3::head(shape, anchors, (net_w, net_h))?;
+                net.push(head).map_err(|_| Error::new(Kind::Allocate))?;
+            }
+            Ok(Net::Yolo3(net))
+        })
+    })
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_yolo_close(yolo: *mut maix_kpu_yolo_t) {
+    // SAFETY: opened here, closed once.
+    drop(unsafe { Owned::<Detector>::from_raw(yolo.cast()) });
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_yolo_classes(yolo: *const maix_kpu_yolo_t) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { yolo.cast::<Detector>().as_ref() }.map_or(0, |yolo| yolo.net.classes() as u32)
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_yolo_detect(
+    yolo: *mut maix_kpu_yolo_t,
+    values: *const *const f32,
+    counts: *const usize,
+    count: usize,
+    found: *mut usize,
+) -> c_int {
+    // SAFETY: the caller's promises.
+    wrap(|| unsafe {
+        let yolo = get_mut("the detector", yolo.cast::<Detector>())?;
+        let found = get_mut("the place for the number", found)?;
+        let values = slice_of("the outputs", values, count)?;
+        let counts = slice_of("the outputs' sizes", counts, count)?;
+        let mut outputs = Vec::<&[f32], HEADS>::new();
+        for (&output, &len) in values.iter().zip(counts) {
+            outputs
+                .push(slice_of("an output", output, len)?)
+                .map_err(|_| Error::about(Kind::OutputCount, "", [count as u64, HEADS as u64]))?;
+        }
+        yolo.found = 0;
+        yolo.found = yolo.net.detect(&outputs, yolo.limits, &mut yolo.memory)?.len();
+        *found = yolo.found;
+        Ok(())
+    })
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_yolo_detection(
+    yolo: *const maix_kpu_yolo_t,
+    index: usize,
+    detection: *mut maix_kpu_detection_t,
+) -> c_int {
+    // SAFETY: the caller's promises.
+    wrap(|| unsafe {
+        let yolo = get("the detector", yolo.cast::<Detector>())?;
+        let detection = get_mut("the place for the object", detection)?;
+        let found = yolo
+            .memory
+            .get(..yolo.found)
+            .unwrap_or_default()
+            .get(index)
+            .ok_or(Error::about(Kind::DetectionIndex, "", [index as u64, yolo.found as u64]))?;
+        let Region { x, y, w, h } = found.region;
+        *detection = maix_kpu_detection_t {
+            number: found.number,
+            class_id: found.class,
+            probability: found.probability,
+            x,
+            y,
+            w,
+            h,
+        };
+        Ok(())
+    })
+}
+
+fn region(detection: &maix_kpu_detection_t) -> Region {
+    Region { x: detection.x, y: detection.y, w: detection.w, h: detection.h }
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_detection_rect(
+    detection: *const maix_kpu_detection_t,
+    width: u32,
+    height: u32,
+    rect: *mut maix_kpu_rect_t,
+) {
+    // SAFETY: the caller's promises; NULL is left alone.
+    if let (Some(detection), Some(rect)) = unsafe { (detection.as_ref(), rect.as_mut()) } {
+        let found = region(detection).rect(width, height);
+        *rect = maix_kpu_rect_t { x: found.x, y: found.y, w: found.w, h: found.h };
+    }
+}
+
+/// See the header.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn maix_kpu_detection_unletterbox(
+    detection: *mut maix_kpu_detection_t,
+    net_w: u32,
+    net_h: u32,
+    picture_w: u32,
+    picture_h: u32,
+) {
+    // SAFETY: the caller's promise; NULL is left alone.
+    if let Some(detection) = unsafe { detection.as_mut() } {
+        let Region { x, y, w, h } =
+            region(detection).unletterbox((net_w, net_h), (picture_w, picture_h));
+        (detection.x, detection.y, detection.w, detection.h) = (x, y, w, h);
+    }
+}
