@@ -2,6 +2,7 @@
 //! to read the file give the same bits, and every output can be read.
 #![no_main]
 
+use kmodel_samples::Streamed;
 use libfuzzer_sys::fuzz_target;
 use maix_kpu::{
     error::{Error, Result},
@@ -27,19 +28,6 @@ struct Memory {
 thread_local! {
     static MEMORY: RefCell<Memory> =
         RefCell::new(Memory { ram: vec![0; KPU_RAM_BYTES], scratch: vec![0; SCRATCH_BYTES] });
-}
-
-/// A file whose bytes are not in memory.
-struct File<'f>(&'f [u8]);
-
-impl Source for File<'_> {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn read(&self, offset: usize, out: &mut [u8]) -> Result<()> {
-        self.0.read(offset, out)
-    }
 }
 
 /// The outputs of a run on bytes that count up.
@@ -84,6 +72,6 @@ fuzz_target!(|data: &[u8]| {
     MEMORY.with_borrow_mut(|memory| {
         let fast = run(model, source, memory, false);
         assert_eq!(run(model, source, memory, true), fast, "plain and fast");
-        assert_eq!(run(model, &File(data), memory, false), fast, "from memory and from a file");
+        assert_eq!(run(model, &Streamed(data), memory, false), fast, "from memory and from a file");
     });
 });

@@ -14,8 +14,9 @@ use crate::{
         memory::rows,
     },
     model::{self, Model, Operator, Place, Source, Span, Tensor, metadata::Metadata},
-    tensor::Dtype,
+    tensor::{Dtype, Shape, elements},
 };
+use heapless::Vec;
 use memory::{ALIGNMENT, Memory, buffered, in_place};
 use trace::{Trace, Written};
 
@@ -26,7 +27,11 @@ pub struct Session<'m> {
     conversion: Conversion,
     metadata: Metadata,
     layers: u32,
+    shapes: Vec<(u32, Shape), SHAPES>,
 }
+
+/// Most outputs that [`Session::set_outputs`] gives other shapes.
+const SHAPES: usize = 8;
 
 /// Bytes of memory that a [`Session`] of a model wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +107,7 @@ impl<'m> Session<'m> {
             conversion: own_conversion(&metadata),
             metadata,
             layers: model.node_count(),
+            shapes: Vec::new(),
         })
     }
 
@@ -135,7 +141,9 @@ impl<'m> Session<'m> {
     pub fn output(&self, index: u32) -> Result<Tensor> {
         let source = self.memory.source();
         if self.layers == self.model.node_count() {
-            return self.model.output(source, index);
+            let output = self.model.output(source, index)?;
+            let own = self.shapes.iter().find(|(i, _)| *i == index);
+            return Ok(own.map_or(output, |&(_, shape)| Tensor { shape, ..output }));
         }
         let last = self.model.nodes(source).nth(self.layers as usize - 1);
         match last {
@@ -147,6 +155,24 @@ impl<'m> Session<'m> {
     /// Number of outputs; see [`output`](Self::output).
     pub fn output_count(&self) -> u32 {
         if self.layers == self.model.node_count() { self.model.output_count() } else { 1 }
+    }
+
+    /// Gives an output another shape of as many elements, instead of the one that the model tells.
+    pub fn set_outputs(&mut self, index: u32, shape: Shape) -> Result<()> {
+        let has = self.model.output(self.memory.source(), index)?.elements();
+        if elements(&shape) != Some(has) {
+            let given = elements(&shape).map_or(u64::MAX, |n| n as u64);
+            return Err(Error::about(Kind::OutputShape, "", [given, has as u64]));
+        }
+        self.shapes.retain(|(i, _)| *i != index);
+        let full = |_| {
+            Error::about(
+                Kind::Count,
+                "outputs with a shape of their own",
+                [SHAPES as u64 + 1, SHAPES as u64],
+            )
+        };
+        self.shapes.push((index, shape)).map_err(full)
     }
 
     /// Runs only the first `layers` nodes from now on; 0: all.
@@ -256,7 +282,7 @@ impl<'m> Session<'m> {
             }
             Place::Kpu(row) => {
                 let image = tensor.image();
-                for (n, bytes) in bytes.chunks_exact_mut(image.elements()).enumerate() {
+                for (n, bytes) in bytes.chunks_exact_mut(image.elements().max(1)).enumerate() {
                     accelerator.download(row + n * rows(image), image, bytes)?;
                 }
                 Ok(())
