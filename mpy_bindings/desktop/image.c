@@ -39,6 +39,7 @@ mp_obj_t image_new(desktop_picture_t picture, uint8_t *planes) {
     image_obj_t *self = mp_obj_malloc(image_obj_t, &image_type);
     self->picture = picture;
     self->planes = planes;
+    self->owner = MP_OBJ_NULL;
     return MP_OBJ_FROM_PTR(self);
 }
 
@@ -681,9 +682,11 @@ bool kpu_image_get(mp_obj_t object, kpu_image_t *image) {
     return true;
 }
 
-mp_obj_t kpu_image_new_gray(int width, int height, uint8_t *pixels) {
+mp_obj_t kpu_image_new_gray(int width, int height, uint8_t *pixels, mp_obj_t owner) {
     desktop_picture_t picture = {width, height, 1, pixels};
-    return image_new(picture, NULL);
+    mp_obj_t image = image_new(picture, NULL);
+    ((image_obj_t *)MP_OBJ_TO_PTR(image))->owner = owner;
+    return image;
 }
 
 // ---- module functions ---------------------------------------------------------------------

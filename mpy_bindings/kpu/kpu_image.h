@@ -1,5 +1,5 @@
 // What the KPU module needs of a firmware's image objects. A port with images defines these two
-// functions; kpu_image.c has those of a port without.
+// functions.
 #pragma once
 
 #include "py/obj.h"
@@ -14,5 +14,6 @@ typedef struct {
 // Whether an object is an image; describes it.
 bool kpu_image_get(mp_obj_t object, kpu_image_t *image);
 
-// A gray image on these pixels, which are on Python's heap.
-mp_obj_t kpu_image_new_gray(int width, int height, uint8_t *pixels);
+// A gray image on these pixels, which are on Python's heap: a block of their own, or (where `owner` is
+// not MP_OBJ_NULL) in one that `owner` keeps.
+mp_obj_t kpu_image_new_gray(int width, int height, uint8_t *pixels, mp_obj_t owner);

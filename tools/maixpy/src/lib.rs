@@ -15,3 +15,6 @@ pub mod picture;
 pub mod pixel;
 pub mod resize;
 pub mod screen;
+
+/// The KPU module's library, whose C functions the desktop program links.
+pub use maix_kpu::ffi;
