@@ -16,27 +16,28 @@
 #include "py/stackctrl.h"
 
 #include "desktop.h"
+#include "kpu.h"
 
 #define STACK_BYTES (256 * 1024)
 
-static void mount(const char *folder, qstr place) {
+static void mount(const char *folder, const char *place) {
     mp_obj_t name = folder == NULL ? MP_OBJ_NULL : mp_obj_new_str(folder, strlen(folder));
     mp_obj_t arguments[2] = {
         MP_OBJ_TYPE_GET_SLOT(&mp_type_vfs_posix, make_new)(&mp_type_vfs_posix, folder != NULL, 0, &name),
-        MP_OBJ_NEW_QSTR(place),
+        mp_obj_new_str(place, strlen(place)),
     };
     mp_vfs_mount(2, arguments, (mp_map_t *)&mp_const_empty_map);
 }
 
 // The PC's files are the root; /flash and /sd are the folders of the options.
 static void mount_all(const desktop_options_t *options) {
-    mount(NULL, MP_QSTR__slash_);
+    mount(NULL, "/");
     MP_STATE_VM(vfs_cur) = MP_STATE_VM(vfs_mount_table);
     if (options->spiffs != NULL) {
-        mount(options->spiffs, MP_QSTR__slash_flash);
+        mount(options->spiffs, "/flash");
     }
     if (options->sd != NULL) {
-        mount(options->sd, MP_QSTR__slash_sd);
+        mount(options->sd, "/sd");
     }
 }
 
@@ -106,6 +107,7 @@ static MP_NOINLINE int run_board(const desktop_options_t *options) {
     gc_init(heap, heap + options->heap_bytes);
     mp_init();
     int status = run(options);
+    kpu_quiet = true; // a script's output ends with the script
     gc_sweep_all(); // finalisers, as a soft reset of a board does
     #if MICROPY_PY_THREAD
     mp_thread_deinit();

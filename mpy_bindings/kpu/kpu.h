@@ -25,6 +25,9 @@ typedef struct {
 extern const mp_obj_type_t kpu_net_type, kpu_fmap_type, kpu_yolo_type, kpu_yolo_find_type,
     kpu_netinfo_type, kpu_classifier_type, kpu_class_type;
 
+// Whether objects that are collected say nothing.
+extern bool kpu_quiet;
+
 // kpu_errors.c: prepares the library, once.
 void kpu_start(void);
 // Raises what a function of the library answered: OSError or `type`, with the text and what to do.

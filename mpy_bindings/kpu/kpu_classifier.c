@@ -219,7 +219,9 @@ static MP_DEFINE_CONST_STATICMETHOD_OBJ(classifier_load_obj, MP_ROM_PTR(&classif
 
 static mp_obj_t classifier_del(mp_obj_t self_in) {
     kpu_classifier_obj_t *self = MP_OBJ_TO_PTR(self_in);
-    mp_print_str(&mp_plat_print, "classifier __del__\n");
+    if (!kpu_quiet) {
+        mp_print_str(&mp_plat_print, "classifier __del__\n");
+    }
     if (self->classifier == NULL) {
         mp_raise_OSError(MP_EINVAL);
     }

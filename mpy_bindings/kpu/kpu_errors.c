@@ -63,7 +63,7 @@ void kpu_handle_pending(void) {
 
 static void add(vstr_t *text, size_t (*get)(char *, size_t)) {
     size_t length = get(NULL, 0);
-    char *end = vstr_extend(text, length + 1);
+    char *end = vstr_add_len(text, length + 1);
     get(end, length + 1);
     text->len -= 1; // the NUL
 }

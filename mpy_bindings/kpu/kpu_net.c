@@ -7,6 +7,8 @@
 #include "py/runtime.h"
 #include "py/stream.h"
 
+bool kpu_quiet;
+
 kpu_net_obj_t *kpu_net_new(void) {
     kpu_start();
     kpu_net_obj_t *self = mp_obj_malloc_with_finaliser(kpu_net_obj_t, &kpu_net_type);
@@ -263,7 +265,7 @@ static MP_DEFINE_CONST_FUN_OBJ_1(net_arg_obj, net_arg);
 
 static mp_obj_t net_del(mp_obj_t self_in) {
     kpu_net_obj_t *self = kpu_net_get(self_in);
-    if (!self->quiet) {
+    if (!self->quiet && !kpu_quiet) {
         mp_print_str(&mp_plat_print, "kpu_net __del__\n");
     }
     if (self->model != NULL && maix_kpu_close(self->model) == 0) {
