@@ -141,9 +141,11 @@ mod tests {
         let mut activation = Activation::default();
         let mut start = -(random.below(1 << 22) as i64);
         let slope = 1 << random.below(11);
+        let shifts = random.below(3);
         for (index, segment) in activation.segments.iter_mut().enumerate() {
-            let mul = if index == 0 || random.below(16) == 0 { 0 } else { slope };
-            *segment = Segment { start, mul, shift: 20, bias: 0 };
+            let less = random.below(shifts + 1);
+            let mul = if index == 0 || random.below(16) == 0 { 0 } else { slope >> less };
+            *segment = Segment { start, mul, shift: 20 - less as u8, bias: 0 };
             if index == 0 {
                 segment.start = -1 << 35;
             } else if index > 1 {

@@ -22,7 +22,7 @@ use crate::{
         memory::{self, KPU_RAM_BYTES},
     },
 };
-use output::{Channel, Narrow, Sums, Work};
+use output::{Channel, Narrow, Sums};
 use pack::{Geometry, PackedWeights, pack_weights};
 use portable::Portable;
 
@@ -218,7 +218,6 @@ impl Run<'_> {
         let mut products = [[0; STRIP]; BLOCK];
         let mut high_products = [[0; STRIP]; BLOCK];
         let mut terms = [0; STRIP];
-        let mut work = Work::new();
 
         if layer.arg_x == 0 {
             pixel_sums.fill(0);
@@ -261,7 +260,7 @@ impl Run<'_> {
                         terms: &terms,
                     };
                     let bytes = plane.get_mut(first..first + count).unwrap_or_default();
-                    self.output(channel, sums, &mut work, bytes);
+                    self.output(channel, sums, bytes);
                 }
             }
             for (o, plane) in planes.chunks_exact(plane_bytes).take(norms.len()).enumerate() {
@@ -294,7 +293,6 @@ impl Run<'_> {
         let taps = taps.get(..area).unwrap_or(&taps);
         let (mut products, mut high_products) = ([0; STRIP], [0; STRIP]);
         let (mut pixel_sums, mut terms) = ([0; STRIP], [0; STRIP]);
-        let mut work = Work::new();
         let norms = job.batch_norm.as_chunks().0;
         let rows = job.weights.chunks_exact(job.weights.len() / channels);
         for (channel, (norm, row)) in norms.iter().zip(rows).enumerate() {
@@ -318,7 +316,7 @@ impl Run<'_> {
                     pixels: pixel_sums,
                     terms: &terms,
                 };
-                self.output(&output, sums, &mut work, bytes);
+                self.output(&output, sums, bytes);
             }
             self.write(ram, channel, plane)?;
         }
@@ -326,9 +324,9 @@ impl Run<'_> {
     }
 
     #[inline(always)]
-    fn output(&self, channel: &Channel, sums: Sums<'_>, work: &mut Work, bytes: &mut [u8]) {
+    fn output(&self, channel: &Channel, sums: Sums<'_>, bytes: &mut [u8]) {
         let narrow = self.narrow.as_ref();
-        channel.apply(sums, self.activation, narrow, self.rounding, work, bytes);
+        channel.apply(sums, self.activation, narrow, self.rounding, bytes);
     }
 
     /// Pools a plane and writes it to KPU RAM.

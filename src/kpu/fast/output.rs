@@ -6,7 +6,7 @@
 use crate::kpu::{
     Activation, BatchNorm, Job, Layer, Rounding,
     arithmetic::{SEGMENTS, Segment},
-    fast::STRIP,
+    fast::{LANES, STRIP},
 };
 
 /// Values between the batch norm and a [`Narrow`] activation lie between -RANGE and RANGE.
@@ -26,63 +26,67 @@ pub(super) struct Sums<'s> {
 }
 
 /// An activation in 32 bits: the last piece that begins below a value gives its byte.
+///
+/// All pieces are lines: `(d * mul + low + ((d * mul >> shift) & odd)) >> shift`, plus the bias,
+/// for a distance `d` from the start, which is 0 below it.
 pub(super) struct Narrow {
     pieces: [Piece; SEGMENTS],
     count: usize,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Piece {
-    start: i32,
-    line: Option<Line>,
-    /// Added to the line; all there is without one.
-    bias: i32,
-}
-
-/// `(d * mul + low + ((d * mul >> shift) & odd)) >> shift` for a distance d from the start.
-#[derive(Clone, Copy)]
-struct Line {
     /// Longer distances give 255 too.
     limit: i32,
-    mul: i32,
     shift: u32,
     low: i32,
     odd: i32,
 }
 
+#[derive(Clone, Copy)]
+struct Piece {
+    /// The piece holds for values above this; the first one for all.
+    from: i32,
+    start: i32,
+    mul: i32,
+    bias: i32,
+}
+
+impl Piece {
+    /// Holds for no value.
+    const UNUSED: Self = Self { from: i32::MAX, start: 0, mul: 0, bias: 0 };
+}
+
 impl Narrow {
     /// The same function as `activation` between -RANGE and RANGE, if 32 bits can say it.
     pub fn new(activation: &Activation, rounding: Rounding) -> Option<Self> {
-        let mut narrow = Self { pieces: [Piece::default(); SEGMENTS], count: 0 };
+        let sloping = activation.segments.iter().filter(|segment| segment.mul != 0);
+        let shift: u32 = sloping.map(|segment| segment.shift).max().unwrap_or(0).into();
+        if shift > 30 {
+            return None;
+        }
+        let most = activation.segments.iter().map(|s| scaled(s, shift)).max().flatten()?.max(1);
+        let half = (1 << shift) >> 1;
+        let (low, odd) = match rounding {
+            _ if shift == 0 => (0, 0),
+            Rounding::HalfEven => (half - 1, 1),
+            Rounding::HalfUp => (half, 0),
+        };
+        let limit = (i64::from(i32::MAX) - 255 - (1 << shift)) / most;
+        let limit = i32::try_from(limit).ok()?;
+        let pieces = [Piece::UNUSED; SEGMENTS];
+        let mut narrow = Self { pieces, count: 0, limit, shift, low, odd };
+
         let mut segments = activation.segments.iter().enumerate();
         while let Some((index, segment)) = segments.next() {
             let from = if index == 0 { -RANGE } else { segment.start.max(-RANGE) };
             let later = segments.clone().map(|(_, s)| s.start);
             let to = later.min().unwrap_or(RANGE).min(RANGE);
-            if from >= to {
-                continue;
-            }
-            let piece = Piece::new(segment, from, to, rounding)?;
-            let place = narrow.pieces.get_mut(narrow.count)?;
-            *place = piece;
-            narrow.count += 1;
-            if let Some([.., before, last]) = narrow.pieces.get(..narrow.count)
-                && before.continues_as(last)
-            {
-                narrow.count -= 1;
+            if from < to {
+                narrow.push(segment, from, to, rounding)?;
             }
         }
         Some(narrow)
     }
 
-    fn pieces(&self) -> &[Piece] {
-        self.pieces.get(..self.count).unwrap_or_default()
-    }
-}
-
-impl Piece {
-    /// The segment as it is for values above `from` and up to `to`.
-    fn new(segment: &Segment, from: i64, to: i64, rounding: Rounding) -> Option<Self> {
+    /// Adds the segment as it is for values above `from` and up to `to`.
+    fn push(&mut self, segment: &Segment, from: i64, to: i64, rounding: Rounding) -> Option<()> {
         // Distances are positive, so that products are: only those grow with the distance.
         if segment.mul < 0
             || segment.mul > 0 && segment.start < -RANGE
@@ -91,68 +95,39 @@ impl Piece {
             return None;
         }
         let (first, last) = (segment.apply(from + 1, rounding), segment.apply(to, rounding));
-        if first == last {
-            return Some(Self { start: from as i32, line: None, bias: last.into() });
-        }
-        let (mul, shift) = (i64::from(segment.mul), u32::from(segment.shift));
-        if shift > 30 {
-            return None;
-        }
-        let half = (1 << shift) >> 1;
-        let (low, odd) = match rounding {
-            _ if shift == 0 => (0, 0),
-            Rounding::HalfEven => (half - 1, 1),
-            Rounding::HalfUp => (half, 0),
-        };
-        let limit = (i64::from(i32::MAX) - 255 - (1 << shift)) / mul;
-        let bias = i64::from(segment.bias);
-        let saturated = ((limit * mul) >> shift) + bias >= 255;
-        if !saturated && limit < to - from {
-            return None;
-        }
-        let line = Line { limit: limit as i32, mul: mul as i32, shift, low, odd };
-        Some(Self { start: from as i32, line: Some(line), bias: bias as i32 })
-    }
-
-    /// Writes the results of the values above the start.
-    #[inline(always)]
-    fn apply(&self, values: &[i32], results: &mut [i32]) {
-        let Self { start, bias, line } = *self;
-        let places = results.iter_mut().zip(values);
-        let Some(Line { limit, mul, shift, low, odd }) = line else {
-            for (result, &value) in places {
-                let before = *result;
-                *result = if value > start { bias } else { before };
+        let mut piece = if first == last {
+            Piece { from: from as i32, start: from as i32, mul: 0, bias: last.into() }
+        } else {
+            let mul = scaled(segment, self.shift)?;
+            let bias = i64::from(segment.bias);
+            let limit = i64::from(self.limit);
+            let saturated = ((limit * mul) >> self.shift) + bias >= 255;
+            if !saturated && limit < to - segment.start {
+                return None;
             }
-            return;
+            let start = segment.start as i32;
+            Piece { from: from as i32, start, mul: mul as i32, bias: bias as i32 }
         };
-        for (result, &value) in places {
-            let product = value.wrapping_sub(start).clamp(0, limit) * mul;
-            let rounded = (product + low + (product >> shift & odd)) >> shift;
-            let before = *result;
-            *result = if value > start { (rounded + bias).min(255) } else { before };
+        // Below its start a piece gives its bias.
+        if let Some(before) = self.pieces.get(..self.count).and_then(<[Piece]>::last)
+            && (before.mul, before.bias) == (0, piece.bias)
+        {
+            piece.from = before.from;
+            self.count -= 1;
         }
-    }
-
-    /// Whether `next` only says again what this piece says.
-    fn continues_as(&self, next: &Self) -> bool {
-        self.start <= next.start
-            && self.line.is_none()
-            && next.line.is_none()
-            && self.bias == next.bias
+        *self.pieces.get_mut(self.count)? = piece;
+        self.count += 1;
+        Some(())
     }
 }
 
-/// Memory for the values of a strip on their way.
-pub(super) struct Work {
-    values: [i32; STRIP],
-    results: [i32; STRIP],
-}
-
-impl Work {
-    pub const fn new() -> Self {
-        Self { values: [0; STRIP], results: [0; STRIP] }
+/// The segment's factor if all products are shifted by `shift`, at most 30.
+fn scaled(segment: &Segment, shift: u32) -> Option<i64> {
+    if segment.mul == 0 {
+        return Some(0);
     }
+    let mul = i64::from(segment.mul) << shift.checked_sub(segment.shift.into())?;
+    (mul <= i32::MAX.into()).then_some(mul)
 }
 
 /// One output channel.
@@ -204,39 +179,75 @@ impl Channel {
         activation: &Activation,
         narrow: Option<&Narrow>,
         rounding: Rounding,
-        work: &mut Work,
         bytes: &mut [u8],
     ) {
         match narrow {
-            Some(narrow) if self.narrow => self.apply_narrow(sums, narrow, work, bytes),
+            Some(narrow) if self.narrow => self.apply_narrow(sums, narrow, bytes),
             _ => self.apply_wide(sums, activation, rounding, bytes),
         }
     }
 
     #[inline(always)]
-    fn apply_narrow(&self, sums: Sums<'_>, narrow: &Narrow, work: &mut Work, bytes: &mut [u8]) {
-        let count = bytes.len().min(STRIP);
-        let (values, results) = (&mut work.values[..count], &mut work.results[..count]);
-
-        // Sums of 32 bits may wrap on the way; what they end at fits.
-        let (constant, BatchNorm { mul, shift, add }) = (self.constant as i32, self.norm);
-        for ((value, &products), &term) in values.iter_mut().zip(sums.products).zip(sums.terms) {
-            *value = products.wrapping_add(term).wrapping_add(constant);
-        }
-        if let Some(high) = sums.high_products {
-            for (value, &high) in values.iter_mut().zip(high) {
-                *value = value.wrapping_add(high << 8);
+    fn apply_narrow(&self, sums: Sums<'_>, narrow: &Narrow, bytes: &mut [u8]) {
+        let mut all = [0; STRIP];
+        let products = match sums.high_products {
+            None => sums.products,
+            Some(high) => {
+                for ((all, low), high) in all.iter_mut().zip(sums.products).zip(high) {
+                    *all = low.wrapping_add(high << 8);
+                }
+                &all
             }
+        };
+        match narrow.count {
+            0..=1 => self.vectors::<1>(products, sums.terms, narrow, bytes),
+            2 => self.vectors::<2>(products, sums.terms, narrow, bytes),
+            3..=4 => self.vectors::<4>(products, sums.terms, narrow, bytes),
+            _ => self.vectors::<SEGMENTS>(products, sums.terms, narrow, bytes),
         }
-        for value in values.iter_mut() {
-            let product = i64::from(*value) * i64::from(mul);
-            *value = ((product as u64 >> shift) as i32).wrapping_add(add);
-        }
-        for piece in narrow.pieces() {
-            piece.apply(values, results);
-        }
-        for (byte, &result) in bytes.iter_mut().zip(&*results) {
-            *byte = result as u8;
+    }
+
+    /// Vector by vector, with the first `PIECES` pieces of the activation: one loop a step, and no
+    /// branch, for the compiler to keep all steps in registers.
+    #[inline(always)]
+    fn vectors<const PIECES: usize>(
+        &self,
+        products: &[i32],
+        terms: &[i32],
+        narrow: &Narrow,
+        bytes: &mut [u8],
+    ) {
+        let Narrow { pieces, limit, shift, low, odd, .. } = narrow;
+        let Some((first, later)) =
+            pieces.first_chunk::<PIECES>().and_then(|pieces| pieces.split_first())
+        else {
+            return;
+        };
+        // Sums of 32 bits may wrap on the way; what they end at fits.
+        let (constant, norm) = (self.constant as i32, self.norm);
+        let sums = products.as_chunks::<LANES>().0.iter().zip(terms.as_chunks::<LANES>().0);
+        for (bytes, (products, terms)) in bytes.as_chunks_mut::<LANES>().0.iter_mut().zip(sums) {
+            let acc = lanes(|i| products[i].wrapping_add(terms[i]).wrapping_add(constant));
+            let value = lanes(|i| {
+                let product = i64::from(acc[i]) * i64::from(norm.mul);
+                ((product as u64 >> norm.shift) as i32).wrapping_add(norm.add)
+            });
+            let (mut start, mut mul, mut bias) =
+                ([first.start; LANES], [first.mul; LANES], [first.bias; LANES]);
+            for piece in later {
+                let holds = lanes(|i| -i32::from(value[i] > piece.from));
+                start = lanes(|i| start[i] ^ (start[i] ^ piece.start) & holds[i]);
+                mul = lanes(|i| mul[i] ^ (mul[i] ^ piece.mul) & holds[i]);
+                bias = lanes(|i| bias[i] ^ (bias[i] ^ piece.bias) & holds[i]);
+            }
+            let product = lanes(|i| value[i].wrapping_sub(start[i]).max(0).min(*limit) * mul[i]);
+            let result = lanes(|i| {
+                let rounded = (product[i] + low + (product[i] >> shift & odd)) >> shift;
+                (rounded + bias[i]).min(255)
+            });
+            for (byte, result) in bytes.iter_mut().zip(result) {
+                *byte = result as u8;
+            }
         }
     }
 
@@ -257,6 +268,16 @@ impl Channel {
             *byte = activation.apply(self.norm.apply(acc), rounding);
         }
     }
+}
+
+#[inline(always)]
+fn lanes(value: impl Fn(usize) -> i32) -> [i32; LANES] {
+    // Not `array::from_fn`: the compiler calls it, instead of making vectors of it.
+    let mut lanes = [0; LANES];
+    for (i, lane) in lanes.iter_mut().enumerate() {
+        *lane = value(i);
+    }
+    lanes
 }
 
 /// The sum of the weights, and the sum of how far they are above `zero`.
