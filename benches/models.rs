@@ -9,8 +9,10 @@ use maix_kpu::{
 };
 
 #[path = "../tests/common/mod.rs"]
-#[allow(dead_code)] // inputs only: a bench compares nothing
 mod common;
+#[path = "../tests/common/golden.rs"]
+#[allow(dead_code)] // inputs only: a bench compares nothing
+mod recorded;
 
 /// Multiply-accumulates that the KPU executes for one forward.
 fn kpu_macs(model: &Model, file: &&[u8]) -> u64 {
@@ -27,7 +29,7 @@ fn kpu_macs(model: &Model, file: &&[u8]) -> u64 {
 fn models(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("models");
     group.sample_size(10);
-    for case in common::golden::cases(&["v3_", "v4_"]).unwrap_or_default() {
+    for case in recorded::cases(&["v3_", "v4_"]).unwrap_or_default() {
         let Some(name) = case.name.strip_suffix(" natural") else { continue };
         let file = &&case.model[..];
         let model = Model::open(file).expect("a real model");

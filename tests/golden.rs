@@ -1,8 +1,9 @@
 //! Every real model loads and gives its recorded outputs on every recorded input.
 
 mod common;
+#[path = "common/golden.rs"]
+mod recorded;
 
-use common::golden::{Case, cases, manifest};
 use maix_kpu::{
     error::Result,
     input::Input,
@@ -14,6 +15,7 @@ use maix_kpu::{
     },
     tensor::Dtype,
 };
+use recorded::{Case, cases, manifest};
 use serde_json::Value;
 
 /// The CRC of what each node wrote.

@@ -1,8 +1,11 @@
 //! Real KPU layers: the words of every convolution of the test models, and 80 single layers with
 //! what they must leave in KPU RAM.
 
+mod common;
+
 use std::{fs, path::PathBuf};
 
+use common::testdata;
 use maix_kpu::kpu::{
     Accelerator, Job, Layer, Level, Simulator,
     memory::{self, KPU_RAM_BYTES, ROW_BYTES},
@@ -10,27 +13,13 @@ use maix_kpu::kpu::{
 };
 use serde_json::Value;
 
-/// The folder of golden data, or `None` with a visible line.
-fn golden() -> Option<PathBuf> {
-    let data = std::env::var_os("MAIX_KPU_TESTDATA").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")),
-        PathBuf::from,
-    );
-    let golden = data.join("golden");
-    if !golden.is_dir() {
-        println!("skipped: no golden data in {}", data.display());
-        return None;
-    }
-    Some(golden)
-}
-
 fn json(path: PathBuf) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
 #[test]
 fn words_of_all_models_decode_and_encode() {
-    let Some(golden) = golden() else { return };
+    let Some(golden) = testdata("golden") else { return };
     let manifest = json(golden.join("manifest.json"));
     let mut layers = 0;
     for (name, model) in manifest.as_object().unwrap() {
@@ -69,7 +58,7 @@ fn part<'b>(bytes: &'b [u8], unit: &Value, name: &str) -> &'b [u8] {
 
 #[test]
 fn single_layers_are_bit_exact() {
-    let Some(golden) = golden() else { return };
+    let Some(golden) = testdata("golden") else { return };
     let index = json(golden.join("kpu_units/index.json"));
     let units = index["units"].as_array().unwrap();
     assert_eq!(units.len(), 80);

@@ -1,7 +1,6 @@
 //! What the vision functions read from the outputs of real models, against what the original
 //! firmware printed for the same pictures.
 
-#[allow(dead_code)] // The golden cases are for other tests.
 mod common;
 
 use std::{fs, path::PathBuf};
