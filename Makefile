@@ -31,13 +31,11 @@ build: setup ## the command line tools, in target/release/
 
 test: setup ## all tests
 	cargo test --workspace
-	cargo test -p maix-kpu --features ffi --lib ffi
 
 check: setup-chip ## format, lints, documentation
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy -p maix-kpu --features ffi --all-targets -- -D warnings
 	RUSTC_BOOTSTRAP=1 cargo clippy -p maix-kpu --lib --features firmware $(CHIP) -- -D warnings
 	RUSTC_BOOTSTRAP=1 cargo clippy -p on-chip $(CHIP) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps

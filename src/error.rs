@@ -167,6 +167,8 @@ kinds! {
         "resize the input to the shape that `kmodel info` prints";
     ImageSize, Size, "the model wants an image of {1}, the image is {0}",
         "resize or crop it first: img.resize(w, h), sensor.set_windowing((w, h))";
+    BufferSize, Size, "{what} has {0} bytes, {1} are needed",
+        "give as many bytes as the shape and type that `kmodel info` prints";
     NotAnImage, FirstLayer, "the model's input is not an image of 1 or 3 planes",
         "give a list of numbers instead";
     OutputIndex, Index, "the model has {1} outputs, output {0} was asked for",

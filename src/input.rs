@@ -147,7 +147,7 @@ impl Image<'_> {
         }
         if self.bytes() != Some(self.pixels.len()) {
             let sizes = [self.pixels.len() as u64, self.bytes().unwrap_or(usize::MAX) as u64];
-            return Err(Error::about(Kind::SizeMismatch, "the image", sizes));
+            return Err(Error::about(Kind::BufferSize, "the image", sizes));
         }
         Ok(())
     }
@@ -272,7 +272,7 @@ impl Input<'_> {
             Input::Raw(bytes) if bytes.len() == tensor.bytes() => wanted,
             Input::Raw(bytes) => {
                 let sizes = [bytes.len() as u64, tensor.bytes() as u64];
-                return Err(Error::about(Kind::SizeMismatch, "the raw input", sizes));
+                return Err(Error::about(Kind::BufferSize, "the raw input", sizes));
             }
         };
         if given != wanted {

@@ -212,7 +212,7 @@ fn what_does_not_fit_is_refused_with_both_numbers() {
         assert_eq!(error.to_string(), "the model wants 64 values, 63 were given");
         let mut short = [0; 3];
         let error = session.read_output(kpu, 0, &mut short).unwrap_err();
-        assert_eq!((error.kind, error.values), (Kind::SizeMismatch, [3, 96]));
+        assert_eq!((error.kind, error.values), (Kind::BufferSize, [3, 96]));
     });
 }
 

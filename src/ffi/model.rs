@@ -149,7 +149,8 @@ unsafe fn hand_out(
 ) -> c_int {
     wrap(|| {
         // SAFETY: the caller's promise.
-        *unsafe { get_mut("the place for the model", model) }? = open()?;
+        let place = unsafe { get_mut("the place for the model", model) }?;
+        *place = open()?;
         Ok(())
     })
 }

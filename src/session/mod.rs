@@ -273,7 +273,7 @@ impl<'m> Session<'m> {
         let tensor = self.output(index)?;
         if bytes.len() != tensor.bytes() {
             let sizes = [bytes.len() as u64, tensor.bytes() as u64];
-            return Err(Error::about(Kind::SizeMismatch, "the buffer for the output", sizes));
+            return Err(Error::about(Kind::BufferSize, "the buffer for the output", sizes));
         }
         match tensor.place {
             Place::Main(offset) => {
