@@ -193,7 +193,7 @@ fn wrong_sizes_say_both() {
         assert_eq!(text(Input::Bytes(&[0; 7]), dtype, 1), "the model wants 6 values, 7 were given");
         assert_eq!(
             text(Input::Raw(&[0; 9]), dtype, 1),
-            format!("the raw input has 9 bytes,  are needed{}", 6 * dtype.size())
+            format!("the raw input has 9 bytes, {} are needed", 6 * dtype.size())
         );
     }
 }
