@@ -24,19 +24,29 @@
 #define COMPAT_SLOT_locals_dict(value) .locals_dict = (mp_obj_dict_t *)(value),
 #define COMPAT_TYPE(symbol, qstr, slots) const mp_obj_type_t symbol = {{&mp_type_type}, .name = qstr, slots}
 #define MP_ERROR_TEXT(text) (text)
+#ifndef mp_raise_msg_varg
 #define mp_raise_msg_varg(type, ...) nlr_raise(mp_obj_new_exception_msg_varg(type, __VA_ARGS__))
+#endif
+#ifndef mp_obj_is_type
 #define mp_obj_is_type(object, type) MP_OBJ_IS_TYPE(object, type)
 #define mp_obj_is_int(object) MP_OBJ_IS_INT(object)
+#define mp_obj_is_small_int(object) MP_OBJ_IS_SMALL_INT(object)
 #define mp_obj_is_str(object) MP_OBJ_IS_STR(object)
+#endif
+#endif
+
+
+#ifndef mp_obj_malloc
+#define mp_obj_malloc(struct_type, type) compat_with_type(&m_new_obj(struct_type)->base, type)
 #endif
 
 #ifndef mp_obj_malloc_with_finaliser
-static inline void *compat_with_finaliser(mp_obj_base_t *base, const mp_obj_type_t *type) {
+static inline void *compat_with_type(mp_obj_base_t *base, const mp_obj_type_t *type) {
     base->type = type;
     return base;
 }
 #define mp_obj_malloc_with_finaliser(struct_type, type) \
-    compat_with_finaliser(&m_new_obj_with_finaliser(struct_type)->base, type)
+    compat_with_type(&m_new_obj_with_finaliser(struct_type)->base, type)
 #endif
 
 // Whether an exception waits, such as the KeyboardInterrupt of Ctrl-C.

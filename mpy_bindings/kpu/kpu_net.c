@@ -108,8 +108,8 @@ static void load_file(kpu_net_obj_t *self, mp_obj_t path) {
 
 static void load_flash(kpu_net_obj_t *self, mp_obj_t from, bool stream) {
     // A number too large for any flash is an error of the library's, with its text.
-    mp_int_t address = MP_OBJ_IS_SMALL_INT(from) ? MP_OBJ_SMALL_INT_VALUE(from) : -1;
-    if (!MP_OBJ_IS_SMALL_INT(from) && mp_obj_is_true(mp_binary_op(MP_BINARY_OP_MORE, from, MP_OBJ_NEW_SMALL_INT(0)))) {
+    mp_int_t address = mp_obj_is_small_int(from) ? MP_OBJ_SMALL_INT_VALUE(from) : -1;
+    if (!mp_obj_is_small_int(from) && mp_obj_is_true(mp_binary_op(MP_BINARY_OP_MORE, from, MP_OBJ_NEW_SMALL_INT(0)))) {
         address = UINT32_MAX;
     }
     if (address <= 0) {
