@@ -3,21 +3,18 @@
 use crate::{
     failure::{Failure, Result},
     model_file::{ModelFile, ModelPath},
+    profile::Room,
 };
 use clap::Args;
 use maix_kpu::{model::Model, session::Requirements};
-
-/// Bytes that the MaixPy minimum firmware has free at boot.
-pub const MAIXPY_MINIMUM: usize = 4_300_000;
 
 /// Arguments of `check`.
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
     model: ModelPath,
-    /// Bytes that the firmware has free; the default is that of the MaixPy minimum firmware
-    #[arg(long, default_value_t = MAIXPY_MINIMUM, value_name = "BYTES")]
-    free: usize,
+    #[command(flatten)]
+    room: Room,
 }
 
 /// Opens a model; the error names the file.
@@ -32,18 +29,22 @@ pub fn needed(model: &Model, file: &ModelFile) -> Result<usize> {
 
 /// Fails with the reason unless every model loads and fits.
 pub fn run(options: &Options) -> Result<()> {
+    let free = options.room.bytes();
     for file in options.model.read_all()? {
         let needed = needed(&open(&file)?, &file)?;
-        if needed > options.free {
+        if needed > free {
+            let over = needed - free;
             return Err(Failure::new(
                 format!(
-                    "{}: file and working memory take {needed} bytes, {} are free",
-                    file.name, options.free
+                    "{}: file and working memory take {needed} bytes, {over} more than the {free} \
+                     that are free ({})",
+                    file.name,
+                    options.room.name()
                 ),
-                "use a smaller model or firmware, or load_flash",
+                "use a smaller model or input, other firmware (--profile), or load_flash",
             ));
         }
-        println!("{}: ok, takes {needed} of {} bytes", file.name, options.free);
+        println!("{}: ok, takes {needed} of {free} bytes ({})", file.name, options.room.name());
     }
     Ok(())
 }

@@ -18,10 +18,10 @@ use maix_kpu::kpu::{Layer, memory::RowLayout};
 pub struct Clocks {
     /// Clock of the CPU that the estimate of time assumes, in MHz
     #[arg(long, default_value_t = 400, value_name = "MHZ", value_parser = clap::value_parser!(u32).range(1..))]
-    cpu_mhz: u32,
+    pub cpu_mhz: u32,
     /// Clock of the KPU that the estimate of time assumes, in MHz
     #[arg(long, default_value_t = 400, value_name = "MHZ", value_parser = clap::value_parser!(u32).range(1..))]
-    kpu_mhz: u32,
+    pub kpu_mhz: u32,
 }
 
 /// What a node has to do.

@@ -1,13 +1,20 @@
 //! `kmodel`: inspects, runs and checks kmodels.
 
+mod boxes;
 mod check;
 mod estimate;
 mod failure;
+mod given;
+mod graph;
 mod info;
+mod machine;
 mod model_file;
 mod node;
 mod npy;
+mod picture;
+mod profile;
 mod run;
+mod text;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 
 use crate::estimate::Work;
 use maix_kpu::{
-    kpu::memory::{ROW_BYTES, rows},
+    kpu::Pool,
     model::{Operator, Tensor, v3::layer::Operator as V3, v4::operator::Operator as V4},
 };
 
@@ -51,12 +51,24 @@ pub fn work(operator: &Operator, output: &Tensor) -> Work {
     }
 }
 
-/// Bytes of KPU RAM that a KPU layer's input and output take together; 0 for a CPU node.
-pub fn kpu_ram(work: &Work) -> usize {
-    match work {
-        Work::Kpu { layer, batches, .. } => {
-            (rows(layer.input) + rows(layer.output)) * batches * ROW_BYTES
+/// Kernel and pool of a KPU layer, the operator of an elementwise node; empty for the others.
+pub fn detail(operator: &Operator) -> String {
+    let layer = match operator {
+        Operator::V3(V3::Conv(conv)) => &conv.layer,
+        Operator::V4(V4::KpuConv(conv)) => &conv.layer,
+        Operator::V4(V4::Binary(body)) => return format!("{:?}", body.op).to_lowercase(),
+        Operator::V4(V4::QuantizedBinary(body)) => return format!("{:?}", body.op).to_lowercase(),
+        Operator::V4(V4::Unary(body)) => return format!("{:?}", body.op).to_lowercase(),
+        Operator::V4(V4::Reduce(body)) => return format!("{:?}", body.op).to_lowercase(),
+        Operator::V4(V4::ReduceWindow(body) | V4::CpuReduceWindow(body)) => {
+            return format!("{:?}", body.op).to_lowercase();
         }
-        _ => 0,
+        _ => return String::new(),
+    };
+    let side = if layer.kernel.area() == 9 { "3x3" } else { "1x1" };
+    let depthwise = if layer.depthwise { " depthwise" } else { "" };
+    match layer.pool {
+        Pool::None => format!("{side}{depthwise}"),
+        pool => format!("{side}{depthwise}, {}", pool.name()),
     }
 }

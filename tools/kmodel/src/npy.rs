@@ -1,6 +1,7 @@
 //! Arrays that numpy saved (.npy, versions 1 to 3).
 
 use crate::failure::{Failure, Result};
+use maix_kpu::tensor::Dtype;
 
 /// The values of an array, in C order.
 pub enum Values {
@@ -68,6 +69,26 @@ pub fn parse(file: &[u8]) -> Result<Array> {
     Ok(Array { shape, values })
 }
 
+/// An array file of little-endian values in C order.
+pub fn write(shape: &[usize], dtype: Dtype, values: &[u8]) -> Vec<u8> {
+    let descr = match dtype {
+        Dtype::U8 => "|u1",
+        Dtype::F32 => "<f4",
+    };
+    let dims: String = shape.iter().map(|dim| format!("{dim}, ")).collect();
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({dims}), }}");
+    // The values begin at a multiple of 64.
+    while !(10 + header.len() + 1).is_multiple_of(64) {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((header.len() as u16).to_le_bytes());
+    file.extend(header.as_bytes());
+    file.extend(values);
+    file
+}
+
 fn floats<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
     data.as_chunks().0.iter().map(|bytes| value(*bytes)).collect()
 }
@@ -104,6 +125,15 @@ mod tests {
         assert!(matches!(array.values, Values::Floats(values) if values == [1.0, -2.0]));
         let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (3,), }\n";
         let array = parse(&file(header, &[7, 8, 9])).unwrap();
+        assert!(matches!(array.values, Values::Bytes(values) if values == [7, 8, 9]));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let file = write(&[1, 3], Dtype::U8, &[7, 8, 9]);
+        let array = parse(&file).unwrap();
+        assert_eq!((file.len() - 3) % 64, 0);
+        assert_eq!(array.shape, [1, 3]);
         assert!(matches!(array.values, Values::Bytes(values) if values == [7, 8, 9]));
     }
 

@@ -1,23 +1,22 @@
 //! `kmodel run`: inputs in, outputs out.
 
 use crate::{
-    check::open,
+    boxes::BoxOptions,
     failure::{Failure, Result},
+    given::{self, Fitting, Given},
+    machine::{Machine, Value},
     model_file::ModelPath,
-    npy::{self, Values},
+    npy,
+    text::{self, Notes},
 };
-use clap::Args;
+use clap::{Args, ValueEnum};
 use maix_kpu::{
-    input::{Image, Input, PixelFormat},
-    kpu::{Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
-    model::{Node, Operator, Tensor},
-    session::{
-        Requirements, Session,
-        trace::{Trace, Written},
-    },
+    model::{Node, Operator},
+    session::trace::{Trace, Written},
     tensor::Dtype,
-    vision::scores::{Ranked, top_k},
+    vision::scores::{Ranked, softmax, top_k},
 };
+use serde_json::{Value as Json, json};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -28,92 +27,58 @@ use std::{
 pub struct Options {
     #[command(flatten)]
     model: ModelPath,
-    /// Raw values (.bin), an array (.npy) or a picture; once for every input of the model
+    /// Raw values in C, H, W order (.bin), an array (.npy) or a picture (.png, .jpg, .bmp); once for
+    /// every input of the model
     #[arg(long, required = true, value_name = "IN")]
     input: Vec<PathBuf>,
+    #[command(flatten)]
+    fitting: Fitting,
     /// Folder for output_0.bin, output_1.bin, ...
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Print index, name and CRC-32 of what every node writes
+    /// What is written there: raw values, as the runtime holds them, or arrays
+    #[arg(long, value_enum, default_value_t = Format::Bin)]
+    format: Format,
+    /// Print index, operator, shape and CRC-32 of what every node writes
     #[arg(long)]
     trace: bool,
+    /// Print JSON, with all values of the outputs
+    #[arg(long)]
+    json: bool,
     /// How many of a vector's largest values are printed
     #[arg(long, default_value_t = 5, value_name = "K")]
     top: usize,
+    /// Turn the scores of a vector into probabilities before they are printed
+    #[arg(long)]
+    softmax: bool,
+    /// File with the names of the classes, one a line, instead of the model's metadata
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    #[command(flatten)]
+    boxes: BoxOptions,
 }
 
-/// What an input file holds.
-enum Given {
-    Raw(Vec<u8>),
-    Bytes(Vec<u8>),
-    Floats(Vec<f32>),
-    Picture { format: PixelFormat, width: usize, height: usize, pixels: Vec<u8> },
+/// Format of the files of outputs.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// output_0.bin
+    Bin,
+    /// output_0.npy
+    Npy,
 }
 
-impl Given {
-    fn read(path: &Path, tensor: &Tensor) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|e| Failure::file(path, e))?;
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("bin") => Ok(Self::Raw(bytes)),
-            Some("npy") => {
-                let array = npy::parse(&bytes).map_err(|e| e.of(path.display()))?;
-                if !array
-                    .shape
-                    .iter()
-                    .filter(|&&d| d != 1)
-                    .eq(tensor.shape.iter().filter(|&&d| d != 1))
-                {
-                    return Err(Failure::new(
-                        format!(
-                            "{}: shape {:?}, the model wants {:?}",
-                            path.display(),
-                            array.shape,
-                            tensor.shape
-                        ),
-                        "give the array in N, C, H, W order",
-                    ));
-                }
-                match array.values {
-                    Values::Bytes(values) => Ok(Self::Bytes(values)),
-                    Values::Floats(values) => Ok(Self::Floats(values)),
-                }
-            }
-            _ => {
-                let picture = image::load_from_memory(&bytes).map_err(|e| {
-                    Failure::new(format!("{}: {e}", path.display()), "give a .png, .jpg or .bmp")
-                })?;
-                let (width, height) = (picture.width() as usize, picture.height() as usize);
-                let (format, pixels) = match tensor.image().channels {
-                    1 => (PixelFormat::Gray, picture.into_luma8().into_raw()),
-                    _ => (PixelFormat::Rgb888, picture.into_rgb8().into_raw()),
-                };
-                Ok(Self::Picture { format, width, height, pixels })
-            }
-        }
-    }
+/// Index, operator, type and shape, CRC-32 of what every node writes.
+#[derive(Default)]
+struct Crcs(Vec<(u32, &'static str, String, u32)>);
 
-    fn input(&self) -> Input<'_> {
-        match self {
-            Self::Raw(bytes) => Input::Raw(bytes),
-            Self::Bytes(bytes) => Input::Bytes(bytes),
-            Self::Floats(values) => Input::Floats(values),
-            &Self::Picture { format, width, height, ref pixels } => {
-                Input::Image(Image { format, width, height, pixels })
-            }
-        }
-    }
-}
-
-/// Prints the CRC-32 of every node's result.
-struct PrintedTrace;
-
-impl Trace for PrintedTrace {
+impl Trace for Crcs {
     fn end(
         &mut self,
         node: &Node<Operator>,
         mut result: Written<'_>,
     ) -> maix_kpu::error::Result<()> {
-        println!("{} {} {:08x}", node.index, node.operator.name(), result.crc()?);
+        let tensor = text::tensor(&result.tensor()?);
+        self.0.push((node.index, node.operator.name(), tensor, result.crc()?));
         Ok(())
     }
 }
@@ -121,57 +86,128 @@ impl Trace for PrintedTrace {
 /// Runs a model once.
 pub fn run(options: &Options) -> Result<()> {
     let file = options.model.read_one()?;
-    let model = open(&file)?;
-    let source = &&file.bytes[..];
-    if options.input.len() != model.input_count() as usize {
-        return Err(Failure::new(
-            format!("the model has {} inputs, {} given", model.input_count(), options.input.len()),
-            "repeat --input for every input that `kmodel info` lists",
-        ));
-    }
-    let mut memory = vec![0; Requirements::of(&model, source)?.bytes()];
-    let mut session = Session::new(model, source, &mut memory)?;
-    let mut given = Vec::new();
-    for (index, path) in options.input.iter().enumerate() {
-        given.push(Given::read(path, &session.input(index as u32)?)?);
-    }
+    let mut machine = Machine::of(&file)?;
+    let tensors = machine.inputs(&file)?;
+    let given = given::read_all(&options.input, &tensors, &options.fitting)?;
     let inputs: Vec<_> = given.iter().map(Given::input).collect();
-    let (mut ram, mut scratch) = (vec![0; KPU_RAM_BYTES], vec![0; SCRATCH_BYTES]);
-    let mut simulator = Simulator::new(&mut ram, &mut scratch)?;
-    if options.trace {
-        session.forward_traced(&mut simulator, &inputs, &mut PrintedTrace)?;
-    } else {
-        session.forward_traced(&mut simulator, &inputs, &mut ())?;
+    let mut notes = Notes::of(machine.model(), &file.bytes);
+    if let Some(path) = &options.labels {
+        let labels = fs::read_to_string(path).map_err(|e| Failure::file(path, e))?;
+        notes.labels = labels.lines().map(str::to_string).collect();
     }
+    let mut crcs = Crcs::default();
+    let trace: &mut dyn Trace = if options.trace { &mut crcs } else { &mut () };
+    let outputs = machine.forward(&file, &inputs, options.fitting.conversion(), trace)?;
     if let Some(folder) = &options.output {
-        fs::create_dir_all(folder).map_err(|e| Failure::file(folder, e))?;
+        save(folder, &outputs, options.format)?;
     }
-    for index in 0..session.output_count() {
-        let tensor = session.output(index)?;
-        let mut bytes = vec![0; tensor.bytes()];
-        session.read_output(&mut simulator, index, &mut bytes)?;
-        println!("output {index}: {} {:?}", tensor.dtype.name(), tensor.shape);
-        if tensor.image().plane() == 1 {
-            print_top(&values(tensor.dtype, &bytes), options.top);
-        }
-        if let Some(folder) = &options.output {
-            let path = folder.join(format!("output_{index}.bin"));
-            fs::write(&path, &bytes).map_err(|e| Failure::file(&path, e))?;
-        }
+    let net = tensors.first().map_or((0, 0), |input| {
+        let image = input.image();
+        (image.width as u32, image.height as u32)
+    });
+    let boxes = options.boxes.find(&outputs, &notes, (&options.input[0], net), &options.fitting)?;
+    if options.json {
+        println!("{:#}", report(options, &crcs, &outputs, &notes, boxes));
+    } else {
+        print(options, &crcs, &outputs, &notes, &boxes);
     }
     Ok(())
 }
 
-fn values(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
-    match dtype {
-        Dtype::U8 => bytes.iter().map(|&byte| byte.into()).collect(),
-        Dtype::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+fn save(folder: &Path, outputs: &[Value], format: Format) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|e| Failure::file(folder, e))?;
+    for (index, output) in outputs.iter().enumerate() {
+        let (name, bytes) = match format {
+            Format::Bin => (format!("output_{index}.bin"), output.bytes.clone()),
+            Format::Npy => {
+                let Value { tensor, bytes } = output;
+                (format!("output_{index}.npy"), npy::write(&tensor.shape, tensor.dtype, bytes))
+            }
+        };
+        let path = folder.join(name);
+        fs::write(&path, bytes).map_err(|e| Failure::file(&path, e))?;
     }
+    Ok(())
 }
 
-fn print_top(values: &[f32], count: usize) {
-    let mut top = vec![Ranked::default(); count.min(values.len())];
-    for Ranked { index, score } in top_k(values, &mut top) {
-        println!("  {index}: {score}");
+/// The largest values of a vector; none for anything else.
+fn best(options: &Options, output: &Value) -> Vec<Ranked> {
+    if output.tensor.image().plane() != 1 || options.boxes.wanted() {
+        return Vec::new();
+    }
+    let mut values = output.numbers();
+    if options.softmax {
+        softmax(&mut values);
+    }
+    let mut top = vec![Ranked::default(); options.top.min(values.len())];
+    top_k(&values, &mut top).to_vec()
+}
+
+/// A label belongs to a vector with as many values as there are labels.
+fn label<'n>(notes: &'n Notes, output: &Value, class: usize) -> Option<&'n str> {
+    (notes.labels.len() == output.tensor.elements()).then(|| notes.label(class)).flatten()
+}
+
+fn report(
+    options: &Options,
+    crcs: &Crcs,
+    outputs: &[Value],
+    notes: &Notes,
+    boxes: Vec<Json>,
+) -> Json {
+    let outputs: Vec<Json> = outputs
+        .iter()
+        .map(|output| {
+            let values = match output.tensor.dtype {
+                Dtype::U8 => json!(output.bytes),
+                Dtype::F32 => json!(output.numbers()),
+            };
+            let top = best(options, output).into_iter().map(|Ranked { index, score }| {
+                json!({ "index": index, "label": label(notes, output, index), "score": score })
+            });
+            json!({
+                "dtype": output.tensor.dtype.name(),
+                "shape": output.tensor.shape,
+                "top": top.collect::<Vec<_>>(),
+                "values": values,
+            })
+        })
+        .collect();
+    let mut report = json!({ "outputs": outputs });
+    if options.boxes.wanted() {
+        report["boxes"] = json!(boxes);
+    }
+    if options.trace {
+        let nodes = crcs.0.iter().map(|(index, operator, tensor, crc)| {
+            json!({ "node": index, "operator": operator, "output": tensor, "crc32": format!("{crc:08x}") })
+        });
+        report["trace"] = nodes.collect();
+    }
+    report
+}
+
+fn print(options: &Options, crcs: &Crcs, outputs: &[Value], notes: &Notes, boxes: &[Json]) {
+    for (index, operator, tensor, crc) in &crcs.0 {
+        println!("{index} {operator} {tensor} {crc:08x}");
+    }
+    for (index, output) in outputs.iter().enumerate() {
+        println!("output {index}: {} {:?}", output.tensor.dtype.name(), output.tensor.shape);
+        for Ranked { index, score } in best(options, output) {
+            match label(notes, output, index) {
+                Some(label) => println!("  {index}: {score} {label}"),
+                None => println!("  {index}: {score}"),
+            }
+        }
+    }
+    for found in boxes {
+        let label = found["label"].as_str().unwrap_or_default();
+        let probability = found["probability"].as_f64().unwrap_or_default();
+        println!(
+            "box: class {} {label} {probability:.3} at x {} y {} w {} h {}",
+            found["class"], found["x"], found["y"], found["w"], found["h"]
+        );
+    }
+    if options.boxes.wanted() && boxes.is_empty() {
+        println!("no boxes above the threshold");
     }
 }

@@ -1,0 +1,6 @@
+//! The command as a user calls it.
+
+mod check;
+mod common;
+mod info;
+mod run;
