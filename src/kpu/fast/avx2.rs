@@ -6,7 +6,9 @@ use core::arch::x86_64::*;
 use crate::{
     error::Result,
     kpu::fast::{
-        BLOCK, LANES, Pixels, Quad, Run, STRIP, Simd, pack::PackedWeights, portable::Portable,
+        BLOCK, LANES, Pixels, Quad, Run, STRIP, Simd,
+        pack::{PackedWeights, TAPS},
+        portable::Portable,
     },
 };
 
@@ -27,12 +29,26 @@ pub(super) fn layer(run: &Run<'_>, ram: &mut [u8], scratch: &mut [u8]) -> Result
     unsafe { layer(run, ram, scratch) }
 }
 
+/// Weights of four input channels as 16-bit pairs: of the even channels, of the odd ones.
+type Pairs = [i32; 2];
+
+fn pair(first: i16, second: i16) -> i32 {
+    i32::from(first as u16) | i32::from(second) << 16
+}
+
 impl Simd for Avx2 {
+    type Weights = Pairs;
+
+    #[inline(always)]
+    fn weights([a, b, c, d]: [u8; 4]) -> Pairs {
+        [pair(a.into(), c.into()), pair(b.into(), d.into())]
+    }
+
     #[inline(always)]
     fn dot(
         self,
         pixels: &Pixels<'_>,
-        weights: &PackedWeights,
+        weights: &PackedWeights<Pairs>,
         first: usize,
         sums: &mut [[i32; STRIP]; BLOCK],
         column: usize,
@@ -59,6 +75,12 @@ impl Simd for Avx2 {
     ) {
         Portable.depthwise(pixels, quads, first, products, sums);
     }
+
+    #[inline(always)]
+    fn differences(self, pixels: &[u8], quads: &[Quad], first: usize, sums: &mut [i32]) {
+        // SAFETY: an `Avx2` is made only by `layer`, where the CPU has the instructions.
+        unsafe { differences(pixels, quads, first, sums) }
+    }
 }
 
 /// Sixteen positions of half a block, which begins at its channel `FROM`.
@@ -66,7 +88,7 @@ impl Simd for Avx2 {
 #[inline]
 fn dot<const FROM: usize>(
     pixels: &Pixels<'_>,
-    weights: &PackedWeights,
+    weights: &PackedWeights<Pairs>,
     first: usize,
     sums: &mut [[i32; STRIP]; BLOCK],
     column: usize,
@@ -80,10 +102,8 @@ fn dot<const FROM: usize>(
             *even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(x));
             *odd = _mm256_srai_epi16::<8>(x);
         }
-        for (sums, &w) in half.iter_mut().zip(weights.iter().skip(FROM)) {
-            let w = _mm256_set1_epi32(i32::from_ne_bytes(w));
-            let even_w = _mm256_and_si256(w, _mm256_set1_epi16(0xFF));
-            let odd_w = _mm256_srli_epi16::<8>(w);
+        for (sums, &[even_w, odd_w]) in half.iter_mut().zip(weights.iter().skip(FROM)) {
+            let (even_w, odd_w) = (_mm256_set1_epi32(even_w), _mm256_set1_epi32(odd_w));
             for ((sum, &even), &odd) in sums.iter_mut().zip(&even).zip(&odd) {
                 let even = _mm256_madd_epi16(even, even_w);
                 let odd = _mm256_madd_epi16(odd, odd_w);
@@ -100,5 +120,52 @@ fn dot<const FROM: usize>(
                 unsafe { _mm256_storeu_si256(places[v].as_mut_ptr().cast(), half[o][v]) };
             }
         }
+    }
+}
+
+/// Two taps at a time, their pixels side by side.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn differences(pixels: &[u8], quads: &[Quad], first: usize, sums: &mut [i32]) {
+    let mut taps = [(first, 0); TAPS + 1];
+    let mut count = 0;
+    for quad in quads {
+        for (lane, (&w, &factor)) in quad.weights.iter().zip(&quad.factors).enumerate() {
+            if w != factor
+                && let Some(tap) = taps.get_mut(count)
+            {
+                *tap = (first + quad.pixel + lane, i16::from(w) - i16::from(factor));
+                count += 1;
+            }
+        }
+    }
+    let pairs = taps.as_chunks::<2>().0;
+    let pairs = pairs.get(..count.div_ceil(2)).unwrap_or(pairs);
+    for (index, sums) in sums.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let mut halves = [_mm256_setzero_si256(); 2];
+        for &[(a, a_weight), (b, b_weight)] in pairs {
+            let (a, b) = (vector(pixels, a + index * LANES), vector(pixels, b + index * LANES));
+            let weights = _mm256_set1_epi32(pair(a_weight, b_weight));
+            let beside = [_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)];
+            for (sum, beside) in halves.iter_mut().zip(beside) {
+                let products = _mm256_madd_epi16(_mm256_cvtepi8_epi16(beside), weights);
+                *sum = _mm256_add_epi32(*sum, products);
+            }
+        }
+        for (half, sums) in halves.into_iter().zip(sums.as_chunks_mut::<8>().0) {
+            // SAFETY: there is place for 8 sums.
+            unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), half) };
+        }
+    }
+}
+
+/// Sixteen pixels; any where there are none.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn vector(pixels: &[u8], begin: usize) -> __m128i {
+    match pixels.get(begin..).and_then(|pixels| pixels.first_chunk::<LANES>()) {
+        // SAFETY: 16 bytes are there.
+        Some(pixels) => unsafe { _mm_loadu_si128(pixels.as_ptr().cast()) },
+        None => _mm_setzero_si128(),
     }
 }

@@ -29,11 +29,18 @@ pub(super) fn layer(run: &Run<'_>, ram: &mut [u8], scratch: &mut [u8]) -> Result
 }
 
 impl Simd for Avx512 {
+    type Weights = [u8; 4];
+
+    #[inline(always)]
+    fn weights(bytes: [u8; 4]) -> [u8; 4] {
+        bytes
+    }
+
     #[inline(always)]
     fn dot(
         self,
         pixels: &Pixels<'_>,
-        weights: &PackedWeights,
+        weights: &PackedWeights<[u8; 4]>,
         first: usize,
         sums: &mut [[i32; STRIP]; BLOCK],
         column: usize,
@@ -67,7 +74,7 @@ impl Simd for Avx512 {
 #[inline]
 fn dot<const V: usize, const BYTES: usize>(
     pixels: &Pixels<'_>,
-    weights: &PackedWeights,
+    weights: &PackedWeights<[u8; 4]>,
     first: usize,
     sums: &mut [[i32; STRIP]; BLOCK],
     column: usize,
@@ -117,9 +124,9 @@ fn depthwise(pixels: &[u8], quads: &[Quad], first: usize, products: &mut [i32], 
             let bytes = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
             let x = _mm512_permutexvar_epi8(spread, _mm512_castsi256_si512(bytes));
             let w = _mm512_set1_epi32(i32::from_ne_bytes(quad.weights));
-            let ones = _mm512_set1_epi32(i32::from_ne_bytes(quad.ones));
+            let factors = _mm512_set1_epi32(i32::from_ne_bytes(quad.factors));
             product = _mm512_dpbusd_epi32(product, w, x);
-            sum = _mm512_dpbusd_epi32(sum, ones, x);
+            sum = _mm512_dpbusd_epi32(sum, factors, x);
         }
         // SAFETY: there is place for 16 sums in each.
         unsafe {

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 use output::{Channel, Narrow, Sums};
-use pack::{Geometry, PackedWeights, pack_weights};
+use pack::{Geometry, PackedWeights, TAPS, pack_weights};
 use portable::Portable;
 
 /// Bytes of scratch memory that [`run`] needs for the largest layer.
@@ -85,20 +85,26 @@ impl Level {
 
 /// Sums of products of packed pixels and weights.
 trait Simd: Copy {
+    /// Weights of four input channels, as [`dot`](Self::dot) reads them.
+    type Weights: bytemuck::Pod;
+
+    /// The weights of four input channels.
+    fn weights(bytes: [u8; 4]) -> Self::Weights;
+
     /// For `vectors * LANES` positions from `first` on and a block of output channels, the sums
     /// over all taps and input channels; they are written to `sums` from `column` on.
     fn dot(
         self,
         pixels: &Pixels<'_>,
-        weights: &PackedWeights,
+        weights: &PackedWeights<Self::Weights>,
         first: usize,
         sums: &mut [[i32; STRIP]; BLOCK],
         column: usize,
         vectors: usize,
     );
 
-    /// For the positions from `first` on, the sums over one channel's taps of products and of
-    /// pixels. `products` and `sums` have the same length, a multiple of [`LANES`].
+    /// For the positions from `first` on, the sums over one channel's taps of pixels times weights,
+    /// and of pixels times factors. Both have the same length, a multiple of [`LANES`].
     fn depthwise(
         self,
         pixels: &[u8],
@@ -107,6 +113,17 @@ trait Simd: Copy {
         products: &mut [i32],
         sums: &mut [i32],
     );
+
+    /// The differences of what [`depthwise`](Self::depthwise) gives: products minus sums.
+    #[inline(always)]
+    fn differences(self, pixels: &[u8], quads: &[Quad], first: usize, differences: &mut [i32]) {
+        let mut sums = [0; STRIP];
+        for (strip, differences) in differences.chunks_mut(STRIP).enumerate() {
+            let sums = &mut sums[..differences.len()];
+            self.depthwise(pixels, quads, first + strip * STRIP, differences, sums);
+            differences.iter_mut().zip(sums).for_each(|(product, sum)| *product -= *sum);
+        }
+    }
 }
 
 /// Packed pixels, four channels side by side.
@@ -137,8 +154,8 @@ struct Quad {
     /// The packed pixel under the first of them at position 0.
     pixel: usize,
     weights: [u8; 4],
-    /// 1 where there is a tap.
-    ones: [u8; 4],
+    /// What the pixels count in their own sum; 0 where there is no tap.
+    factors: [u8; 4],
 }
 
 /// Runs a checked job over KPU RAM.
@@ -177,7 +194,7 @@ struct Run<'r> {
 
 impl Run<'_> {
     #[inline(always)]
-    fn layer(&self, simd: impl Simd, ram: &mut [u8], scratch: &mut [u8]) -> Result<()> {
+    fn layer<S: Simd>(&self, simd: S, ram: &mut [u8], scratch: &mut [u8]) -> Result<()> {
         let mut scratch = Scratch(scratch);
         if self.job.layer.depthwise {
             self.depthwise_layer(simd, ram, &mut scratch)
@@ -187,9 +204,9 @@ impl Run<'_> {
     }
 
     #[inline(always)]
-    fn normal_layer(
+    fn normal_layer<S: Simd>(
         &self,
-        simd: impl Simd,
+        simd: S,
         ram: &mut [u8],
         scratch: &mut Scratch<'_>,
     ) -> Result<()> {
@@ -212,8 +229,8 @@ impl Run<'_> {
         let plane_bytes = padded + LANES;
         let planes = scratch.take(BLOCK * plane_bytes)?;
         let halves = if job.eight_bit { 1 } else { 2 };
-        let weights = scratch.take(halves * area * groups * size_of::<[[u8; 4]; BLOCK]>())?;
-        let weights: &mut PackedWeights = bytemuck::cast_slice_mut(weights);
+        let weights = scratch.take(halves * area * groups * size_of::<[S::Weights; BLOCK]>())?;
+        let weights: &mut PackedWeights<S::Weights> = bytemuck::cast_slice_mut(weights);
 
         let mut products = [[0; STRIP]; BLOCK];
         let mut high_products = [[0; STRIP]; BLOCK];
@@ -223,7 +240,7 @@ impl Run<'_> {
             pixel_sums.fill(0);
         } else {
             let ones = weights.get_mut(..area * groups).unwrap_or_default();
-            pack_ones(layer.input.channels, groups, ones);
+            pack_ones::<S>(layer.input.channels, groups, ones);
             let all = 128 * layer.taps() as i32;
             for (strip, sums) in pixel_sums.chunks_mut(STRIP).enumerate() {
                 dot_strip(simd, &pixels, ones, strip * STRIP, sums.len(), &mut products);
@@ -237,7 +254,7 @@ impl Run<'_> {
         for (block, norms) in norms.chunks(BLOCK).enumerate() {
             let (low, high) = weights.split_at_mut(area * groups);
             for (byte, packed) in [&mut *low, &mut *high].into_iter().take(halves).enumerate() {
-                pack_weights(job, block * BLOCK, byte, packed);
+                pack_weights::<S>(job, block * BLOCK, byte, packed);
             }
             let channels: [Option<Channel>; BLOCK] = array::from_fn(|o| {
                 Some(Channel::new(job, rows.next()?, BatchNorm::decode(*norms.get(o)?)))
@@ -293,25 +310,34 @@ impl Run<'_> {
         let taps = taps.get(..area).unwrap_or(&taps);
         let (mut products, mut high_products) = ([0; STRIP], [0; STRIP]);
         let (mut pixel_sums, mut terms) = ([0; STRIP], [0; STRIP]);
+        let zero = zero_point(job);
         let norms = job.batch_norm.as_chunks().0;
         let rows = job.weights.chunks_exact(job.weights.len() / channels);
         for (channel, (norm, row)) in norms.iter().zip(rows).enumerate() {
             let output = Channel::new(job, row, BatchNorm::decode(*norm));
             let pixels = bytes.get(channel * pixels..).unwrap_or_default();
-            let (low, high, count) = quads(job.eight_bit, row, taps);
+            let zero = zero.filter(|_| !output.wants_pixels(self.narrow.as_ref()));
+            let (low, high, count) = quads(job.eight_bit, row, taps, zero.unwrap_or(1));
             let low = low.get(..count).unwrap_or(&low);
             let high = high.get(..count).unwrap_or(&high);
             for (strip, bytes) in plane[..padded].chunks_mut(STRIP).enumerate() {
                 let (first, count) = (strip * STRIP, bytes.len());
+                let products = &mut products[..count];
                 let pixel_sums = &mut pixel_sums[..count];
-                if !job.eight_bit {
-                    simd.depthwise(pixels, high, first, &mut high_products[..count], pixel_sums);
+                if let Some(zero) = zero {
+                    simd.differences(pixels, low, first, products);
+                    terms.fill(-128 * i32::from(zero) * area as i32);
+                } else {
+                    if !job.eight_bit {
+                        let high_products = &mut high_products[..count];
+                        simd.depthwise(pixels, high, first, high_products, pixel_sums);
+                    }
+                    simd.depthwise(pixels, low, first, products, pixel_sums);
+                    pixel_sums.iter_mut().for_each(|sum| *sum += 128 * area as i32);
+                    output::terms(layer, pixel_sums, &mut terms);
                 }
-                simd.depthwise(pixels, low, first, &mut products[..count], pixel_sums);
-                pixel_sums.iter_mut().for_each(|sum| *sum += 128 * area as i32);
-                output::terms(layer, pixel_sums, &mut terms);
                 let sums = Sums {
-                    products: &products,
+                    products,
                     high_products: (!job.eight_bit).then_some(&high_products),
                     pixels: pixel_sums,
                     terms: &terms,
@@ -381,10 +407,10 @@ fn copy_line(source: &[u8], width: usize, line: &mut [u8]) {
 
 /// The sums of a strip: tile after tile.
 #[inline(always)]
-fn dot_strip(
-    simd: impl Simd,
+fn dot_strip<S: Simd>(
+    simd: S,
     pixels: &Pixels<'_>,
-    weights: &PackedWeights,
+    weights: &PackedWeights<S::Weights>,
     first: usize,
     count: usize,
     sums: &mut [[i32; STRIP]; BLOCK],
@@ -396,18 +422,30 @@ fn dot_strip(
 }
 
 /// Weights of 1 for every channel that exists, in the block's first output channel.
-fn pack_ones(channels: usize, groups: usize, packed: &mut PackedWeights) {
-    packed.fill([[0; 4]; BLOCK]);
+fn pack_ones<S: Simd>(channels: usize, groups: usize, packed: &mut PackedWeights<S::Weights>) {
+    packed.fill([S::weights([0; 4]); BLOCK]);
     for (index, block) in packed.iter_mut().enumerate() {
         let present = channels - 4 * (index % groups);
-        block[0].iter_mut().take(present).for_each(|w| *w = 1);
+        block[0] = S::weights(array::from_fn(|i| u8::from(i < present)));
     }
+}
+
+/// What is subtracted from every weight, where `arg_x` says nothing else and weights have 8 bits.
+fn zero_point(job: &Job<'_>) -> Option<u8> {
+    let (arg_x, shr_x) = (job.layer.arg_x, job.layer.shr_x);
+    let whole = arg_x & !(-1 << shr_x) == 0;
+    u8::try_from(-(arg_x >> shr_x)).ok().filter(|_| whole && job.eight_bit)
 }
 
 /// The taps of a depthwise kernel, side by side where their pixels are: for the low and the high
 /// bytes of the weights, and how many quads there are.
-fn quads(eight_bit: bool, row: &[u8], taps: &[usize]) -> ([Quad; 9], [Quad; 9], usize) {
-    let (mut low, mut high) = ([Quad::default(); 9], [Quad::default(); 9]);
+fn quads(
+    eight_bit: bool,
+    row: &[u8],
+    taps: &[usize],
+    factor: u8,
+) -> ([Quad; TAPS], [Quad; TAPS], usize) {
+    let (mut low, mut high) = ([Quad::default(); TAPS], [Quad::default(); TAPS]);
     let size = if eight_bit { 1 } else { 2 };
     let mut count = 0;
     for (weight, &pixel) in row.chunks_exact(size).zip(taps) {
@@ -421,7 +459,7 @@ fn quads(eight_bit: bool, row: &[u8], taps: &[usize]) -> ([Quad; 9], [Quad; 9], 
         let lane = pixel - low[index].pixel;
         for (quad, byte) in [(&mut low, 0), (&mut high, 1)] {
             quad[index].weights[lane] = weight.get(byte).copied().unwrap_or(0);
-            quad[index].ones[lane] = 1;
+            quad[index].factors[lane] = factor;
         }
     }
     (low, high, count)

@@ -171,6 +171,11 @@ impl Channel {
         Self { norm, constant, arg_x, shr_x, narrow }
     }
 
+    /// Whether [`apply`](Self::apply) looks at the sums of the pixels themselves.
+    pub fn wants_pixels(&self, narrow: Option<&Narrow>) -> bool {
+        !self.narrow || narrow.is_none()
+    }
+
     /// The bytes of a strip.
     #[inline(always)]
     pub fn apply(
@@ -182,7 +187,9 @@ impl Channel {
         bytes: &mut [u8],
     ) {
         match narrow {
-            Some(narrow) if self.narrow => self.apply_narrow(sums, narrow, bytes),
+            Some(narrow) if !self.wants_pixels(Some(narrow)) => {
+                self.apply_narrow(sums, narrow, bytes);
+            }
             _ => self.apply_wide(sums, activation, rounding, bytes),
         }
     }

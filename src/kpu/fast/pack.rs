@@ -4,7 +4,7 @@ use core::array;
 
 use crate::kpu::{
     Job, Kernel, Layer, Pool,
-    fast::{BLOCK, LANES},
+    fast::{BLOCK, LANES, Simd},
     memory::{ROW_BYTES, RowLayout},
 };
 
@@ -190,28 +190,33 @@ impl Geometry {
 
 /// Weights of a block of output channels, four input channels side by side:
 /// `[tap][group of input channels][output channel]`.
-pub(super) type PackedWeights = [[[u8; 4]; BLOCK]];
+pub(super) type PackedWeights<W> = [[W; BLOCK]];
 
 /// Packs the weights of the block that begins at output channel `first`.
 ///
 /// With 16-bit weights, `byte` says which half: 0 the low one, 1 the high one.
 #[inline(always)]
-pub(super) fn pack_weights(job: &Job<'_>, first: usize, byte: usize, packed: &mut PackedWeights) {
+pub(super) fn pack_weights<S: Simd>(
+    job: &Job<'_>,
+    first: usize,
+    byte: usize,
+    packed: &mut PackedWeights<S::Weights>,
+) {
     match (job.layer.kernel, job.eight_bit) {
-        (Kernel::K1x1, true) => pack_rows::<1, 1>(job, first, byte, packed),
-        (Kernel::K1x1, false) => pack_rows::<1, 2>(job, first, byte, packed),
-        (Kernel::K3x3, true) => pack_rows::<9, 1>(job, first, byte, packed),
-        (Kernel::K3x3, false) => pack_rows::<9, 2>(job, first, byte, packed),
+        (Kernel::K1x1, true) => pack_rows::<S, 1, 1>(job, first, byte, packed),
+        (Kernel::K1x1, false) => pack_rows::<S, 1, 2>(job, first, byte, packed),
+        (Kernel::K3x3, true) => pack_rows::<S, 9, 1>(job, first, byte, packed),
+        (Kernel::K3x3, false) => pack_rows::<S, 9, 2>(job, first, byte, packed),
     }
 }
 
 /// `AREA` taps of `SIZE` bytes.
 #[inline(always)]
-fn pack_rows<const AREA: usize, const SIZE: usize>(
+fn pack_rows<S: Simd, const AREA: usize, const SIZE: usize>(
     job: &Job<'_>,
     first: usize,
     byte: usize,
-    packed: &mut PackedWeights,
+    packed: &mut PackedWeights<S::Weights>,
 ) {
     let channels = job.layer.input.channels;
     let groups = channels.div_ceil(4);
@@ -229,14 +234,14 @@ fn pack_rows<const AREA: usize, const SIZE: usize>(
     for group in 0..channels / 4 {
         for tap in 0..AREA {
             packed[tap * groups + group] =
-                array::from_fn(|o| array::from_fn(|i| full[o][group][i][tap][byte]));
+                array::from_fn(|o| S::weights(full[o][group].map(|weights| weights[tap][byte])));
         }
     }
     // Input channels that do not exist must not count.
     if !channels.is_multiple_of(4) {
         for tap in 0..AREA {
             packed[tap * groups + groups - 1] = array::from_fn(|o| {
-                array::from_fn(|i| rows[o].1.get(i).map_or(0, |weights| weights[tap][byte]))
+                S::weights(array::from_fn(|i| rows[o].1.get(i).map_or(0, |w| w[tap][byte])))
             });
         }
     }

@@ -7,11 +7,18 @@ use crate::kpu::fast::{BLOCK, LANES, Pixels, Quad, STRIP, Simd, pack::PackedWeig
 pub(super) struct Portable;
 
 impl Simd for Portable {
+    type Weights = [u8; 4];
+
+    #[inline(always)]
+    fn weights(bytes: [u8; 4]) -> [u8; 4] {
+        bytes
+    }
+
     #[inline(always)]
     fn dot(
         self,
         pixels: &Pixels<'_>,
-        weights: &PackedWeights,
+        weights: &PackedWeights<[u8; 4]>,
         first: usize,
         sums: &mut [[i32; STRIP]; BLOCK],
         column: usize,
@@ -52,8 +59,8 @@ impl Simd for Portable {
         products.fill(0);
         sums.fill(0);
         for quad in quads {
-            for (tap, (&w, &one)) in quad.weights.iter().zip(&quad.ones).enumerate() {
-                if one == 0 {
+            for (tap, (&w, &factor)) in quad.weights.iter().zip(&quad.factors).enumerate() {
+                if (w, factor) == (0, 0) {
                     continue;
                 }
                 let pixels = pixels.get(quad.pixel + tap + first..).unwrap_or_default();
@@ -61,7 +68,7 @@ impl Simd for Portable {
                 for (&x, (product, sum)) in pixels.iter().zip(sums) {
                     let x = i32::from(x as i8);
                     *product += x * i32::from(w);
-                    *sum += x;
+                    *sum += x * i32::from(factor);
                 }
             }
         }
