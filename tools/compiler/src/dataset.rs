@@ -114,8 +114,18 @@ impl<'o> Dataset<'o> {
         if sample.iter().flatten().any(|v| !v.is_finite()) {
             return Ok(Loaded::Skipped(format!("{name} holds a number that is not finite")));
         }
+        let (offset, factor) = match self.options.dataset_format {
+            DatasetFormat::Image => {
+                let (low, high) = self.options.pixel_range();
+                (low, high - low)
+            }
+            DatasetFormat::Raw => {
+                let factor = 1.0 / self.options.input_std;
+                (-self.options.input_mean * factor, factor)
+            }
+        };
         for value in sample.iter_mut().flatten() {
-            *value = (*value - self.options.input_mean) / self.options.input_std;
+            *value = *value * factor + offset;
         }
         Ok(Loaded::Sample(sample))
     }

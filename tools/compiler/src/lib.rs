@@ -128,20 +128,46 @@ pub fn compile(
             progress(Stage::Measuring, done, all);
         },
     );
+    warnings.extend(far_outputs(&graph, &program, &errors));
     let report =
         Report::new(&graph, &program, &emitted, kmodel.len(), &calibration, &errors, warnings);
     Ok(Compiled { kmodel, report, graph })
 }
 
+/// Below this many decibels an answer is hardly that of the float model.
+const FAR: f64 = 15.0;
+
+/// Warnings for outputs that quantization has spoilt.
+fn far_outputs(
+    graph: &Graph,
+    program: &Program,
+    errors: &[Option<measure::Difference>],
+) -> Vec<String> {
+    let decibels = |value: usize| {
+        let root = program.root(value);
+        let writes = |s: &program::Step| s.writes.iter().any(|&w| program.root(w) == root);
+        let step = program.steps.iter().rposition(writes)?;
+        errors[step].map(|e| e.decibels()).filter(|&d| d < FAR)
+    };
+    program
+        .outputs
+        .iter()
+        .zip(&graph.outputs)
+        .filter_map(|(&value, &id)| Some((decibels(value)?, id)))
+        .map(|(decibels, id)| {
+            format!(
+                "output {} is {decibels:.1} dB from the float model's: either the calibration data is not typical, or the model magnifies small differences; look for the first row with few dB, and try --calibrate-method l2 or --inference-type float",
+                graph.tensors[id].name
+            )
+        })
+        .collect()
+}
+
 /// A quantized model file says itself what its input's bytes stand for.
 fn with_range_of_file(graph: &Graph, options: &Options) -> Options {
     let mut options = options.clone();
-    let default = options.input_mean == 0.0 && options.input_std == 1.0;
-    if let (true, &[input]) = (default, &graph.inputs[..])
-        && let Some((low, high)) = graph.tensors[input].range
-        && high > low
-    {
-        options.set_input_range(low, high);
+    if let (false, &[input]) = (options.has_pixel_range(), &graph.inputs[..]) {
+        options.input_range = graph.tensors[input].range.filter(|(low, high)| high > low);
     }
     options
 }
@@ -149,8 +175,8 @@ fn with_range_of_file(graph: &Graph, options: &Options) -> Options {
 /// What pixel 0 and pixel 255 stand for, if the model takes pictures.
 fn input_range(graph: &Graph, options: &Options) -> Option<(f32, f32)> {
     let is_image = |&id: &TensorId| matches!(graph.shape(id), [1, 1 | 3, _, _]);
-    (options.dataset_format == DatasetFormat::Image && graph.inputs.iter().all(is_image))
-        .then(|| options.input_range())
+    let known = options.dataset_format == DatasetFormat::Image || options.input_range.is_some();
+    (known && graph.inputs.iter().all(is_image)).then(|| options.pixel_range())
 }
 
 fn calibrated(

@@ -23,6 +23,10 @@ pub struct Options {
     pub input_mean: f32,
     /// Each value is divided by it after that.
     pub input_std: f32,
+    /// What byte 0 and byte 255 of the input stand for; mean and std say it for pictures if not given.
+    pub input_range: Option<(f32, f32)>,
+    /// Folder of the files that an ONNX model keeps its weights in, if it does not hold them itself.
+    pub model_folder: Option<PathBuf>,
     /// How ranges are chosen.
     pub calibrate_method: CalibrateMethod,
     /// Weights that spread further stay float. Without a value none do, since every output channel
@@ -100,6 +104,8 @@ impl Default for Options {
             layout: Layout::Nchw,
             input_mean: 0.0,
             input_std: 1.0,
+            input_range: None,
+            model_folder: None,
             calibrate_method: CalibrateMethod::NoClip,
             weights_quantize_threshold: None,
             output_quantize_threshold: 1024,
@@ -119,14 +125,14 @@ impl Options {
     }
 
     /// What pixel 0 and pixel 255 become.
-    pub fn input_range(&self) -> (f32, f32) {
-        (-self.input_mean / self.input_std, (1.0 - self.input_mean) / self.input_std)
+    pub fn pixel_range(&self) -> (f32, f32) {
+        let at = |pixel: f32| (pixel - self.input_mean) / self.input_std;
+        self.input_range.unwrap_or((at(0.0), at(1.0)))
     }
 
-    /// Sets mean and standard deviation so that pixel 0 becomes `low` and pixel 255 `high`.
-    pub fn set_input_range(&mut self, low: f32, high: f32) {
-        self.input_std = 1.0 / (high - low);
-        self.input_mean = -low * self.input_std;
+    /// Whether mean, std or range were given.
+    pub fn has_pixel_range(&self) -> bool {
+        self.input_range.is_some() || (self.input_mean, self.input_std) != (0.0, 1.0)
     }
 }
 
@@ -137,13 +143,12 @@ mod tests {
     #[test]
     fn ranges_are_those_of_nccs_manual() {
         let range = |mean, std| {
-            Options { input_mean: mean, input_std: std, ..Options::default() }.input_range()
+            Options { input_mean: mean, input_std: std, ..Options::default() }.pixel_range()
         };
         assert_eq!(range(0.0, 1.0), (0.0, 1.0));
         assert_eq!(range(0.5, 0.5), (-1.0, 1.0));
         assert!((range(0.0, 0.0039216).1 - 255.0).abs() < 0.01);
-        let mut options = Options::default();
-        options.set_input_range(-1.0, 1.0);
-        assert_eq!(options.input_range(), (-1.0, 1.0));
+        let options = Options { input_range: Some((-1.0, 1.0)), ..Options::default() };
+        assert_eq!(options.pixel_range(), (-1.0, 1.0));
     }
 }

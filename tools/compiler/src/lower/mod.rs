@@ -188,11 +188,8 @@ fn input_qparam(graph: &Graph, options: &Options, input: TensorId) -> Option<QPa
     let is_image = matches!(graph.shape(input), [_, 1 | 3, ..])
         && graph.shape(input).len() == 4
         && options.dataset_format == crate::options::DatasetFormat::Image;
-    let (low, high) = match graph.tensors[input].range {
-        Some(range) => range,
-        None if is_image => options.input_range(),
-        None => return None,
-    };
+    let of_picture = is_image.then(|| options.pixel_range());
+    let (low, high) = options.input_range.or(graph.tensors[input].range).or(of_picture)?;
     let scale = (high - low) / 255.0;
     (scale > 0.0).then(|| QParam { scale, zero: -low / scale })
 }

@@ -1,0 +1,144 @@
+//! Real models, each with the kmodel that nncase made of it: ours are as near to the float model.
+
+mod common;
+
+use std::path::Path;
+
+use common::{Likeness, likeness, outputs, picture, testdata};
+use kmodel_compiler::{
+    Options, compile, eval,
+    graph::Graph,
+    import::{self, InputFormat},
+    options::ElementType,
+};
+use serde_json::Value;
+
+/// Inputs that are made where a model comes without pictures.
+const SEEDED: u64 = 8;
+
+struct Pair {
+    name: String,
+    graph: Graph,
+    tflite: Vec<u8>,
+    theirs: Vec<u8>,
+    range: (f32, f32),
+    inputs: Vec<Vec<f32>>,
+}
+
+fn read(folder: &Path, name: &str, entry: &Value) -> Pair {
+    let folder = folder.join(name);
+    let tflite = std::fs::read(folder.join("model.tflite")).unwrap();
+    let graph = import::import(&tflite, InputFormat::Tflite).unwrap().graph;
+    let shape = graph.shape(graph.inputs[0]).to_vec();
+    let range = if entry["input_range"].as_str().unwrap().starts_with("0..255") {
+        (0.0, 255.0)
+    } else {
+        (0.0, 1.0)
+    };
+    let mut pictures: Vec<_> = std::fs::read_dir(folder.join("calib"))
+        .map(|files| files.map(|f| f.unwrap().path()).collect())
+        .unwrap_or_default();
+    pictures.retain(|p| p.extension().is_some_and(|e| e != "py"));
+    pictures.sort();
+    let planes: Vec<Vec<f32>> = if pictures.is_empty() {
+        let shape = if shape.len() == 4 { shape } else { vec![1, 1, 1, shape.iter().product()] };
+        (1..=SEEDED).map(|seed| picture(&shape, seed)).collect()
+    } else {
+        pictures
+            .iter()
+            .map(|p| kmodel_compiler::dataset::planes(&image::open(p).unwrap(), &shape))
+            .collect()
+    };
+    let inputs = planes
+        .into_iter()
+        .map(|p| p.into_iter().map(|v| range.0 + v * (range.1 - range.0)).collect())
+        .collect();
+    let theirs = std::fs::read(folder.join("model.kmodel")).unwrap();
+    Pair { name: name.into(), graph, tflite, theirs, range, inputs }
+}
+
+/// Likeness of each output, over all inputs together.
+fn compare(pair: &Pair, kmodel: &[u8]) -> Result<Vec<Likeness>, maix_kpu::error::Error> {
+    let mut expected = vec![Vec::new(); pair.graph.outputs.len()];
+    let mut got = expected.clone();
+    for input in &pair.inputs {
+        let wanted = eval::run(&pair.graph, &[input], &mut |_, _| {});
+        let found = outputs(kmodel, std::slice::from_ref(input), pair.range)?;
+        assert_eq!(wanted.len(), found.len(), "{}", pair.name);
+        for (i, (w, f)) in wanted.iter().zip(found).enumerate() {
+            expected[i].extend_from_slice(w);
+            got[i].extend(f);
+        }
+    }
+    Ok(expected.iter().zip(&got).map(|(e, g)| likeness(e, g)).collect())
+}
+
+/// Whether the float model's own answer changes when each pixel moves by a twentieth of a byte:
+/// then no network of bytes can follow it.
+fn magnifies(pair: &Pair) -> bool {
+    let mut random = common::Random(1);
+    let step = (pair.range.1 - pair.range.0) / 255.0;
+    let (mut exact, mut moved) = (Vec::new(), Vec::new());
+    for input in &pair.inputs {
+        let other: Vec<f32> = input.iter().map(|v| v + step * random.within(-0.05, 0.05)).collect();
+        for (input, answers) in [(input, &mut exact), (&other, &mut moved)] {
+            let outputs = eval::run(&pair.graph, &[input], &mut |_, _| {});
+            outputs.iter().for_each(|o| answers.extend_from_slice(o));
+        }
+    }
+    likeness(&exact, &moved).cosine < 0.99
+}
+
+fn our_kmodel(pair: &Pair, float: bool) -> (Vec<u8>, Vec<String>) {
+    let dataset = common::write_raw(&format!("pair_{}", pair.name), &pair.inputs);
+    let options = Options {
+        inference_type: if float { ElementType::Float } else { ElementType::Uint8 },
+        input_range: (pair.graph.shape(pair.graph.inputs[0]).len() == 4).then_some(pair.range),
+        ..common::raw(dataset)
+    };
+    let compiled = compile(&pair.tflite, &options, &mut |_, _, _| {}).unwrap_or_else(|problems| {
+        panic!("{}: {}", pair.name, problems.iter().map(ToString::to_string).collect::<String>())
+    });
+    (compiled.kmodel, compiled.report.warnings)
+}
+
+#[test]
+fn as_near_to_the_float_model_as_nncase() {
+    let Some(folder) = testdata("pairs") else { return };
+    let index: serde_json::Map<String, Value> =
+        serde_json::from_slice(&std::fs::read(folder.join("index.json")).unwrap()).unwrap();
+    let mut table = String::from(
+        "| model | type | output | cosine | largest difference | dB | nncase: cosine | dB |\n|---|---|--:|--:|--:|--:|--:|--:|\n",
+    );
+    let mut failures = Vec::new();
+    for (name, entry) in &index {
+        let pair = read(&folder, name, entry);
+        let mut float = entry["inference_type"] == "float";
+        if !float && magnifies(&pair) {
+            // The user is told, and gets the right answers in float.
+            let (_, warnings) = our_kmodel(&pair, float);
+            assert!(warnings.iter().any(|w| w.contains("magnifies")), "{name}: {warnings:?}");
+            float = true;
+        }
+        let (kmodel, _) = our_kmodel(&pair, float);
+        let kind = if float { "float" } else { "uint8" };
+        let ours = compare(&pair, &kmodel).unwrap();
+        let theirs = compare(&pair, &pair.theirs);
+        for (i, o) in ours.iter().enumerate() {
+            let (their_cosine, their_decibels) = match &theirs {
+                Ok(t) => (format!("{:.5}", t[i].cosine), format!("{:.1}", t[i].decibels)),
+                Err(e) => (format!("{e}"), String::new()),
+            };
+            table += &format!(
+                "| {name} | {kind} | {i} | {:.5} | {:.4} | {:.1} | {their_cosine} | {their_decibels} |\n",
+                o.cosine, o.largest, o.decibels,
+            );
+            let least = theirs.as_ref().map_or(0.99, |t| (t[i].cosine - 1e-4).max(0.99));
+            if o.cosine < least {
+                failures.push(format!("{name} output {i}: {} < {least}", o.cosine));
+            }
+        }
+    }
+    println!("{table}");
+    assert!(failures.is_empty(), "{failures:#?}");
+}
