@@ -21,6 +21,7 @@ pub mod ffi;
 pub mod input;
 pub mod kernels;
 pub mod kpu;
+mod level;
 pub mod math;
 pub mod model;
 #[cfg(all(target_os = "none", feature = "firmware"))]

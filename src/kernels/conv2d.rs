@@ -2,7 +2,7 @@
 
 use super::Clamp;
 use super::convolution::{Arithmetic, Convolution, convolve, convolve_fast};
-use super::simd::Level;
+use crate::level::Level;
 use crate::math::fma;
 
 /// Options of [`conv2d`].

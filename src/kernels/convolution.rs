@@ -6,8 +6,9 @@ use super::Layout;
 use super::blocked::{Element, Narrow, Product};
 use super::depthwise::{Cell, Depthwise};
 use super::pack::Patches;
-use super::simd::{Lanes, Level};
+use super::simd::Lanes;
 use super::window::Window;
+use crate::level::Level;
 use crate::tensor::{Shape, elements};
 
 /// Sizes of a convolution. Depthwise is `groups == out_channels`.

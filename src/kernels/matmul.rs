@@ -7,7 +7,8 @@ use super::blocked::{Element, Narrow, Product, mac};
 use super::convolution::Arithmetic;
 use super::depthwise::Cell;
 use super::quantize::Rescale;
-use super::simd::{Job, Lanes, Level};
+use super::simd::{Job, Lanes};
+use crate::level::Level;
 use crate::math::fma;
 
 /// Sizes of a product: `[rows][inner]` times `[inner][columns]`.

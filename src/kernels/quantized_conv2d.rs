@@ -2,7 +2,7 @@
 
 use super::convolution::{Arithmetic, Convolution, convolve, convolve_fast};
 use super::quantize::Rescale;
-use super::simd::Level;
+use crate::level::Level;
 
 /// Options of [`quantized_conv2d`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,43 +2,12 @@
 #![allow(unsafe_code)]
 
 use super::blocked::{self, Element, Product};
-
-/// Instructions that the kernels may use; one that exists here, the CPU has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Level(Instructions);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Instructions {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
+use crate::level::{Instructions, Level};
 
 impl Level {
-    /// All levels of this CPU, the fastest first.
-    pub fn all() -> impl Iterator<Item = Self> {
-        [
-            #[cfg(target_arch = "x86_64")]
-            x86::has_avx512().then_some(Instructions::Avx512),
-            #[cfg(target_arch = "x86_64")]
-            x86::has_avx2().then_some(Instructions::Avx2),
-            Some(Instructions::Portable),
-        ]
-        .into_iter()
-        .flatten()
-        .map(Self)
-    }
-
-    /// The fastest level of this CPU.
-    pub fn best() -> Self {
-        Self::all().next().unwrap_or(Self(Instructions::Portable))
-    }
-
     /// Runs `job`, compiled with this level's instructions.
-    pub fn run(self, job: impl Job) -> Option<()> {
-        match self.0 {
+    pub(crate) fn run(self, job: impl Job) -> Option<()> {
+        match self.instructions() {
             Instructions::Portable => job.run(),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Level` of AVX2 exists only where the CPU has it.
@@ -66,7 +35,7 @@ macro_rules! lanes {
     ($element:ty, $avx2:ident, $avx512:ident) => {
         impl Lanes for $element {
             fn run(level: Level, p: &mut dyn Product<Self>) -> Option<()> {
-                match level.0 {
+                match level.instructions() {
                     Instructions::Portable => blocked::run::<$element, $element, 1, 4>(p),
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: a `Level` of AVX2 exists only where the CPU has it.
@@ -88,14 +57,6 @@ mod x86 {
     use super::super::blocked::{Element, Product, Vector, run};
     use super::Job;
     use core::arch::x86_64::*;
-
-    pub fn has_avx2() -> bool {
-        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
-    }
-
-    pub fn has_avx512() -> bool {
-        has_avx2() && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl")
-    }
 
     #[target_feature(enable = "avx2,fma")]
     pub fn job_avx2(job: impl Job) -> Option<()> {

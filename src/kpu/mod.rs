@@ -15,8 +15,8 @@ use crate::{
     tensor::ImageShape,
 };
 
+pub use crate::level::Level;
 pub use arithmetic::{Activation, BatchNorm, Rounding};
-pub use fast::Level;
 #[cfg(target_os = "none")]
 pub use hardware::Hardware;
 pub use layer::{ACTIVATION_BYTES, Kernel, Layer, Pool};

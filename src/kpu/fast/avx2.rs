@@ -15,11 +15,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) struct Avx2(());
 
-pub(super) fn is_available() -> bool {
-    std::arch::is_x86_feature_detected!("avx2")
-}
-
-/// Runs a layer; [`is_available`] must have said yes.
+/// Runs a layer, at a [`Level`](crate::level::Level) of these instructions.
 pub(super) fn layer(run: &Run<'_>, ram: &mut [u8], scratch: &mut [u8]) -> Result<()> {
     #[target_feature(enable = "avx2")]
     fn layer(run: &Run<'_>, ram: &mut [u8], scratch: &mut [u8]) -> Result<()> {

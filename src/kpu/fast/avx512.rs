@@ -11,14 +11,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(());
 
-pub(super) fn is_available() -> bool {
-    macro_rules! all {
-        ($($feature:tt),*) => { true $(&& std::arch::is_x86_feature_detected!($feature))* };
-    }
-    all!("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vbmi", "avx512vnni")
-}
-
-/// Runs a layer; [`is_available`] must have said yes.
+/// Runs a layer, at a [`Level`](crate::level::Level) of these instructions.
 pub(super) fn layer(run: &Run<'_>, ram: &mut [u8], scratch: &mut [u8]) -> Result<()> {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")]
     fn layer(run: &Run<'_>, ram: &mut [u8], scratch: &mut [u8]) -> Result<()> {

@@ -21,6 +21,7 @@ use crate::{
         Activation, BatchNorm, Job, Pool, Rounding,
         memory::{self, KPU_RAM_BYTES},
     },
+    level::{Instructions, Level},
 };
 use output::{Channel, Narrow, Sums};
 use pack::{Geometry, PackedWeights, TAPS, pack_weights};
@@ -37,51 +38,6 @@ const LANES: usize = 16;
 const TILE: usize = 3;
 /// Positions that go through the output stage together.
 const STRIP: usize = 4 * TILE * LANES;
-
-/// Instructions of the CPU that the simulator may use; one that exists here, the CPU has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level(Instructions);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Instructions {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
-impl Level {
-    /// All levels of this CPU, the fastest first.
-    pub fn all() -> impl Iterator<Item = Self> {
-        [
-            #[cfg(target_arch = "x86_64")]
-            avx512::is_available().then_some(Instructions::Avx512),
-            #[cfg(target_arch = "x86_64")]
-            avx2::is_available().then_some(Instructions::Avx2),
-            Some(Instructions::Portable),
-        ]
-        .into_iter()
-        .flatten()
-        .map(Self)
-    }
-
-    /// The fastest level of this CPU.
-    pub fn best() -> Self {
-        Self::all().next().unwrap_or(Self(Instructions::Portable))
-    }
-
-    /// A short name, such as `avx512`.
-    pub const fn name(self) -> &'static str {
-        match self.0 {
-            Instructions::Portable => "portable",
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => "avx512",
-        }
-    }
-}
 
 /// Sums of products of packed pixels and weights.
 trait Simd: Copy {
@@ -174,7 +130,7 @@ pub(super) fn run(
         narrow: Narrow::new(activation, rounding),
         rounding,
     };
-    match level.0 {
+    match level.instructions() {
         Instructions::Portable => run.layer(Portable, ram, scratch),
         #[cfg(target_arch = "x86_64")]
         Instructions::Avx2 => avx2::layer(&run, ram, scratch),
