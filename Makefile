@@ -3,7 +3,7 @@
 SECONDS ?= 60
 FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 
-.PHONY: help setup setup-chip demo build test check bench docs fuzz firmware-lib link-test chip-test
+.PHONY: help setup setup-chip setup-desktop demo maixpy build test check bench docs fuzz firmware-lib link-test chip-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,22 +14,31 @@ CHIP = --profile chip --target targets/k210.json -Zbuild-std=core -Zjson-target-
 setup:
 	@scripts/setup.sh rust
 
+setup-desktop:
+	@scripts/setup.sh rust desktop
+
 setup-chip:
 	@scripts/setup.sh chip
 
-demo: setup ## recognises ten handwritten digits with our own model
+demo: maixpy ## reads ten handwritten digits, by the command line and by a MaixPy script
 	cargo build --release -p kmodel
 	target/release/kmodel info examples/mnist/mnist_uint8.kmodel
-	@for digit in 0 1 2 3 4 5 6 7 8 9; do \
-	    echo "a handwritten $$digit:"; \
-	    target/release/kmodel run examples/mnist/mnist_uint8.kmodel --top 2 \
-	        --input examples/mnist/pictures/$${digit}_0.png || exit 1; \
-	done
+	target/release/kmodel run examples/mnist/mnist_uint8.kmodel --top 2 \
+	    --input examples/mnist/pictures/7_0.png
+	@mkdir -p target/demo
+	target/release/maixpy --flash 0x300000=examples/mnist/mnist_uint8.kmodel \
+	    --flash 0x400000=examples/mnist/mnist_float.kmodel --sd examples/mnist/pictures \
+	    --spiffs target/demo examples/mnist/digits.py
+	@echo "what the script saw: target/demo/digits.bmp"
 
-build: setup ## the command line tools, in target/release/
+maixpy: setup-desktop ## the desktop program, target/release/maixpy
+	scripts/maixpy.sh
+
+build: maixpy ## all programs, in target/release/
 	cargo build --release --workspace --bins
 
-test: setup ## all tests
+test: setup-desktop ## all tests
+	PROFILE=debug scripts/maixpy.sh
 	cargo test --workspace
 
 check: setup-chip ## format, lints, documentation

@@ -5,6 +5,7 @@
 #
 #   rust      the toolchain that rust-toolchain.toml pins, with rustfmt and clippy
 #   chip      the sources of `core`, a C compiler and a C library for the K210
+#   desktop   what MicroPython's source package and its build need
 #   fuzz      cargo-fuzz
 set -eu
 cd "$(dirname "$0")/.."
@@ -110,6 +111,15 @@ setup_chip() {
     setup_rust_src
 }
 
+setup_desktop() {
+    need dpkg-dev command -v dpkg-source
+    need python3 command -v python3
+    need gcc command -v gcc
+    need make command -v make
+    need pkg-config command -v pkg-config
+    install_missing
+}
+
 setup_fuzz() {
     need g++ command -v c++
     install_missing
@@ -119,7 +129,7 @@ setup_fuzz() {
 
 for group in "$@"; do
     case $group in
-    rust | chip | fuzz) "setup_$group" ;;
+    rust | chip | desktop | fuzz) "setup_$group" ;;
     *) fail "no group is called $group" ;;
     esac
 done
