@@ -4,7 +4,6 @@ use std::{
     cell::RefCell,
     env, fs,
     io::{self, Write},
-    path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
 };
@@ -15,8 +14,7 @@ use k210_emu::{
     machine::{Limits, Machine, Stop},
     script::{Script, ScriptEnd},
 };
-use serde_json::Value;
-use sha2::{Digest, Sha256};
+use transcripts::{End, Index, Topic};
 
 /// Where files for the firmware's file system lie in flash while a script copies them.
 const STAGING: usize = 0x80_0000;
@@ -54,35 +52,17 @@ fn run(elf: &[u8], flash: &[u8], script: &str) -> Result<(String, Vec<u8>), Stri
     Ok((text, flash))
 }
 
-/// The content that an entry of the index names.
-fn content(shared: &Path, entry: &Value) -> Vec<u8> {
-    let wanted = entry["sha256"].as_str().expect("a hash");
-    let candidates: Vec<PathBuf> = match entry["file"].as_str() {
-        Some(file) => vec![shared.join("transcripts").join(file)],
-        None => {
-            let golden = shared.join("golden").join(entry["golden"].as_str().expect("a name"));
-            let files = fs::read_dir(golden).expect("golden data");
-            files.map(|file| file.expect("an entry").path()).filter(|p| p.is_file()).collect()
-        }
-    };
-    let hash = |bytes: &[u8]| -> String {
-        Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
-    };
-    let contents = candidates.iter().map(|path| fs::read(path).expect("readable"));
-    contents.into_iter().find(|bytes| hash(bytes) == wanted).expect("a file with that hash")
-}
-
 /// A flash chip with the topic's files in the firmware's file system and its raw data in place.
-fn prepare(elf: &[u8], formatted: &[u8], shared: &Path, topic: &Value) -> Result<Vec<u8>, String> {
+fn prepare(elf: &[u8], formatted: &[u8], index: &Index, topic: &Topic) -> Result<Vec<u8>, String> {
     let mut flash = formatted.to_vec();
-    let files = topic["files"].as_object().expect("files");
-    if !files.is_empty() {
+    let content = |entry| index.content(entry).map_err(|e| e.to_string());
+    if !topic.files.is_empty() {
         // MaixPy's and CanMV's name for the module.
         let mut script =
             "try: from Maix import utils\nexcept ImportError: from maix import utils\n".to_owned();
         let mut place = STAGING;
-        for (name, entry) in files {
-            let bytes = content(shared, entry);
+        for (name, entry) in &topic.files {
+            let bytes = content(entry)?;
             flash[place..][..bytes.len()].copy_from_slice(&bytes);
             script += &format!("f = open('{name}', 'wb')\n");
             for begin in (0..bytes.len()).step_by(4096) {
@@ -99,22 +79,21 @@ fn prepare(elf: &[u8], formatted: &[u8], shared: &Path, topic: &Value) -> Result
         }
         flash[STAGING..place].fill(0xFF);
     }
-    for (address, entry) in topic["flash"].as_object().expect("flash") {
-        let address = usize::from_str_radix(&address[2..], 16).expect("an address");
-        let bytes = content(shared, entry);
+    for (address, entry) in topic.flash() {
+        let bytes = content(entry)?;
         flash[address..][..bytes.len()].copy_from_slice(&bytes);
     }
     Ok(flash)
 }
 
 /// What differs from the recorded lines; nothing if all is well.
-fn compare(output: &str, recorded: &str, ignored: &[u64]) -> String {
+fn compare(output: &str, recorded: &str, topic: &Topic) -> String {
     let (output, recorded): (Vec<_>, Vec<_>) =
         (output.lines().collect(), recorded.lines().collect());
     let mut text = String::new();
     for n in 0..output.len().max(recorded.len()) {
         let (got, wanted) = (output.get(n), recorded.get(n));
-        if got != wanted && !ignored.contains(&(n as u64 + 1)) {
+        if got != wanted && !topic.incidental_lines.contains(&(n + 1)) {
             text += &format!("  line {}: {wanted:?} was recorded, not {got:?}\n", n + 1);
         }
     }
@@ -126,36 +105,21 @@ fn replay(firmware: &str, variable: &str) {
         println!("skipped: {variable} names no firmware");
         return;
     };
-    let shared = env::var_os("MAIX_KPU_TESTDATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let Ok(index) = fs::read(shared.join("transcripts/index.json")) else {
-        println!("skipped: there are no transcripts in {}", shared.display());
-        return;
-    };
+    let Some(index) = Index::read() else { return };
     let elf = fs::read(elf).expect("the firmware is readable");
-    let index: Value = serde_json::from_slice(&index).expect("JSON");
-    let only = env::var("TOPIC").unwrap_or_default();
     // The first start formats the file system.
     let (_, formatted) = run(&elf, &vec![0xFF; flash::BYTES], "").expect("the firmware starts");
     let (mut right, mut wrong) = (0, Vec::new());
-    for topic in index["topics"].as_array().expect("topics") {
-        let name = topic["topic"].as_str().expect("a name");
-        let is_replayable = topic["ends"] == "normal" && topic["fed_input_override"].is_null();
-        if !name.starts_with(&format!("{firmware}/")) || !is_replayable || !name.contains(&only) {
+    for topic in index.of(firmware) {
+        if topic.ends != End::Normal || !topic.fed_input_override.is_empty() {
             continue;
         }
-        let folder = shared.join("transcripts").join(name);
-        let text = |file| fs::read_to_string(folder.join(file)).expect("a transcript");
-        let ignored: Vec<u64> = topic["lines_with_addresses_or_heap"]
-            .as_array()
-            .map_or(Vec::new(), |lines| lines.iter().filter_map(Value::as_u64).collect());
-        let differences = prepare(&elf, &formatted, &shared, topic)
-            .and_then(|flash| run(&elf, &flash, &text("script.py")))
+        let name = &topic.name;
+        let differences = prepare(&elf, &formatted, &index, topic)
+            .and_then(|flash| run(&elf, &flash, &index.script(topic)))
             .map_or_else(
                 |error| error,
-                |(output, _)| compare(&output, &text("output.txt"), &ignored),
+                |(output, _)| compare(&output, &index.output(topic), topic),
             );
         if differences.is_empty() {
             right += 1;
