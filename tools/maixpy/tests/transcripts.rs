@@ -1,0 +1,159 @@
+//! Replays the recorded dialogues with the original firmwares on the desktop program.
+//!
+//! Every line that differs must be explained by `differences.toml`, every line of which must explain
+//! something; docs/compatibility.md is made of it (`UPDATE_DOCS=1`).
+
+mod common;
+mod differences;
+
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    fs,
+    path::Path,
+};
+
+use differences::Differences;
+use tempfile::TempDir;
+use transcripts::{Comparison, End, Index, Line, Step, Topic, align};
+
+/// What one dialogue printed here, with the recorded traceback's file name.
+fn replay(program: &Path, index: &Index, topic: &Topic) -> Vec<String> {
+    let folder = TempDir::new().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let flash_folder = path("flash");
+    fs::create_dir(&flash_folder).expect("a folder");
+    for (name, content) in &topic.files {
+        let name = name.strip_prefix("/flash/").expect("a file of /flash");
+        let bytes = index.content(content).expect("the file's bytes");
+        fs::write(flash_folder.join(name), bytes).expect("a file");
+    }
+    let firmware = if topic.name.starts_with("canmv") { "canmv" } else { "maixpy" };
+    let mut options = vec![
+        "--firmware".to_string(),
+        firmware.to_string(),
+        "--spiffs".to_string(),
+        flash_folder.display().to_string(),
+    ];
+    for (address, content) in topic.flash() {
+        let file = path(&format!("{address:x}.bin"));
+        fs::write(&file, index.content(content).expect("the flash's bytes")).expect("a file");
+        options.extend(["--flash".to_string(), format!("{address:#x}={}", file.display())]);
+    }
+    let script = path("script.py");
+    fs::write(&script, script_with_recorded_inputs(index, topic, &flash_folder)).expect("a script");
+    let output = common::run(program, &options, &script);
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).replace(&script.display().to_string(), "<stdin>");
+    // The console of a board shows "\r\n"; recordings have no "\r".
+    text.replace('\r', "").lines().map(str::to_string).collect()
+}
+
+/// The script; where the recording machine put other bytes in place of the pictures, it feeds them.
+fn script_with_recorded_inputs(index: &Index, topic: &Topic, flash: &Path) -> String {
+    let mut script = index.script(topic);
+    if topic.fed_input_override.is_empty() {
+        return script;
+    }
+    let mut names = Vec::new();
+    for (number, input) in topic.fed_input_override.iter().enumerate() {
+        let name = format!("fed_{number}.bin");
+        fs::copy(transcripts::folder().join(input), flash.join(&name)).expect("an input");
+        names.push(format!("'/flash/{name}'"));
+    }
+    script = script.replace("run_with_output(im)", "run_with_output(next(fed))");
+    format!("fed = iter([{}])\n{script}", names.join(", "))
+}
+
+/// Whether a line is an exception's.
+fn is_exception(line: &str) -> bool {
+    line.contains(" !! ") || line.starts_with("Traceback")
+}
+
+/// What is not explained.
+fn judge(topic: &Topic, recorded: &[String], printed: &[String], known: &Differences) -> Vec<String> {
+    let mut expected = recorded;
+    if topic.ends != End::Normal {
+        // What the recording machine says of the end stands behind an empty line.
+        let end = recorded.iter().position(|line| line.starts_with("[emulator: ")).expect("an end");
+        expected = &recorded[..end - 1];
+    }
+    let is_same = |r: usize, p: usize| {
+        let comparison = match topic.incidental_lines.contains(&(r + 1)) {
+            true => Comparison::Incidental,
+            false => Comparison::Rounded,
+        };
+        Line::new(&expected[r]).matches(&Line::new(&printed[p]), comparison)
+    };
+    let lines = |step: Step| match step {
+        Step::Both { recorded: r, printed: p } => (Some(&*expected[r]), Some(&*printed[p])),
+        Step::Missing { recorded: r } => (Some(&*expected[r]), None),
+        Step::Extra { printed: p } => (None, Some(&*printed[p])),
+    };
+    let explain = |step| {
+        let (recorded, printed) = lines(step);
+        known.find(&topic.name, recorded, printed)
+    };
+    let steps = align(expected.len(), printed.len(), |step| match step {
+        Step::Both { recorded: r, printed: p } if is_same(r, p) => 0,
+        step if explain(step).is_some() => 1,
+        Step::Both { .. } => 100,
+        _ => 60,
+    });
+    let mut unexplained = Vec::new();
+    let mut raised = false;
+    // Where the original came to its end, ours goes on.
+    let last = steps.iter().rposition(|step| !matches!(step, Step::Extra { .. }));
+    for (number, &step) in steps.iter().enumerate() {
+        if matches!(step, Step::Both { recorded: r, printed: p } if is_same(r, p)) {
+            continue;
+        }
+        let behind_the_end = topic.ends != End::Normal && last.is_none_or(|last| number > last);
+        match (lines(step), explain(step)) {
+            ((_, Some(printed)), _) if behind_the_end => raised |= is_exception(printed),
+            (_, Some(difference)) => known.note(difference),
+            ((recorded, printed), None) => {
+                let show = |sign, line: Option<&str>| {
+                    line.map_or(String::new(), |line| format!("  {sign} {line}\n"))
+                };
+                unexplained.push(show('-', recorded) + &show('+', printed));
+            }
+        }
+    }
+    if topic.ends == End::Crash && !raised {
+        unexplained.push("  the original crashed; ours raised nothing\n".to_string());
+    }
+    unexplained
+}
+
+#[test]
+fn differences_are_documented() {
+    Differences::read().check_documentation();
+}
+
+#[test]
+fn answers_are_as_recorded() {
+    let known = Differences::read();
+    let (Some(program), Some(index)) = (common::program(), Index::read()) else { return };
+    let wrong = RefCell::new(BTreeSet::new());
+    let mut count = 0;
+    for firmware in ["maixpy", "canmv", "maixpy_v3only"] {
+        for topic in index.of(firmware) {
+            count += 1;
+            let recorded: Vec<String> = index.output(topic).lines().map(str::to_string).collect();
+            let printed = replay(&program, &index, topic);
+            let unexplained = judge(topic, &recorded, &printed, &known);
+            if !unexplained.is_empty() {
+                println!("{} ({}):\n{}", topic.name, topic.about, unexplained.concat());
+                wrong.borrow_mut().insert(topic.name.clone());
+            }
+        }
+    }
+    let wrong = wrong.into_inner();
+    println!("{} of {count} dialogues are as recorded, or explained", count - wrong.len());
+    assert!(wrong.is_empty(), "not as recorded: {wrong:?}");
+    assert!(count > 0, "nothing was replayed");
+    if std::env::var_os("TOPIC").is_none() {
+        assert_eq!(known.unused(), Vec::<String>::new(), "these explain nothing");
+    }
+}
