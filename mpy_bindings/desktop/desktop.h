@@ -22,6 +22,8 @@ typedef struct {
   bool canmv;
   // Bytes of Python's heap.
   size_t heap_bytes;
+  // Bytes of memory for models.
+  size_t memory_bytes;
 } desktop_options_t;
 
 // A picture: lines one after the other, no padding.

@@ -17,6 +17,7 @@
 
 #include "desktop.h"
 #include "kpu.h"
+#include "program.h"
 
 #define STACK_BYTES (256 * 1024)
 
@@ -104,6 +105,7 @@ static MP_NOINLINE int run_board(const desktop_options_t *options) {
         fprintf(stderr, "maixpy: no memory for a heap of %zu bytes (--heap)\n", options->heap_bytes);
         return 2;
     }
+    kpu_port_set_memory(options->memory_bytes);
     gc_init(heap, heap + options->heap_bytes);
     mp_init();
     int status = run(options);

@@ -14,7 +14,7 @@ typedef struct {
     mp_obj_t bytes;          // what the model lies in, or MP_OBJ_NULL
     mp_obj_t yolo;           // the last init_yolo2 or init_yolo3, or None
     size_t size;             // of the model
-    bool quiet;              // says nothing when it is collected
+    bool quiet;              // prints nothing of its own
     size_t shape_count;
     struct kpu_shape {
         bool set; // by set_outputs

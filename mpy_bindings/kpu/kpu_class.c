@@ -331,6 +331,9 @@ static MP_DEFINE_CONST_FUN_OBJ_1(class_regionlayer_yolo2_obj, class_regionlayer_
 // lp_recog_load_weight_data(path) or (address, size)
 static mp_obj_t class_lp_load(size_t count, const mp_obj_t *arguments) {
     kpu_class_obj_t *self = MP_OBJ_TO_PTR(arguments[0]);
+    if (arguments[1] == mp_const_none) {
+        kpu_raise_text(&mp_type_ValueError, "path error!");
+    }
     check_place(arguments[1]);
     mp_obj_t weights;
     if (mp_obj_is_str(arguments[1])) {

@@ -222,7 +222,7 @@ static mp_obj_t classifier_del(mp_obj_t self_in) {
     if (!kpu_quiet) {
         mp_print_str(&mp_plat_print, "classifier __del__\n");
     }
-    if (self->classifier == NULL) {
+    if (self->classifier == NULL && !kpu_quiet) {
         mp_raise_OSError(MP_EINVAL);
     }
     maix_kpu_classifier_close(self->classifier);

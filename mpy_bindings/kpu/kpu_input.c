@@ -82,25 +82,42 @@ static void describe_image(const kpu_image_t *image, maix_kpu_data_t *data) {
     }
 }
 
-// The originals' words for a picture that does not fit, before the exception.
+// The calls that make an image fit.
+static void advise(vstr_t *text, const kpu_image_t *image, const maix_kpu_tensor_t *input) {
+    bool gray = image->bytes_per_pixel == 1;
+    vstr_printf(text, "%dx%d with %d channels, the image is %dx%d with %d: img = img", (int)input->w, (int)input->h,
+        (int)input->c, image->width, image->height, gray ? 1 : 3);
+    if ((uint32_t)image->width != input->w || (uint32_t)image->height != input->h) {
+        vstr_printf(text, ".resize(%d, %d)", (int)input->w, (int)input->h);
+    }
+    if (gray != (input->c == 1)) {
+        vstr_add_str(text, gray ? ".to_rgb565(1)" : ".to_grayscale(1)");
+    }
+}
+
+// Refuses an image that does not fit; first says so in the original's words, unless it is quiet.
 static void check_image(const kpu_net_obj_t *net, const kpu_image_t *image) {
     maix_kpu_tensor_t input;
     kpu_check(maix_kpu_input(net->model, 0, &input));
     bool gray = image->bytes_per_pixel == 1;
+    const mp_print_t *print = &mp_plat_print;
     if ((uint32_t)image->width != input.w || (uint32_t)image->height != input.h) {
-        mp_printf(&mp_plat_print, "[MAIXPY]kpu: img w=%d,h=%d, but model w=%d,h=%d\n",
-            image->width, image->height, (int)input.w, (int)input.h);
-    } else if (gray && input.c != 1) {
-        mp_printf(&mp_plat_print, "[MAIXPY]kpu: grayscale img, but model channel=%d\n", (int)input.c);
-    } else if (!gray && input.c != 3) {
-        mp_printf(&mp_plat_print, "[MAIXPY]kpu: RGB img, but model channel=%d\n", (int)input.c);
+        if (!net->quiet) {
+            mp_printf(print, "[MAIXPY]kpu: img w=%d,h=%d, but model w=%d,h=%d\n", image->width, image->height,
+                (int)input.w, (int)input.h);
+        }
+    } else if (input.c != (gray ? 1 : 3)) {
+        if (!net->quiet) {
+            mp_printf(print, "[MAIXPY]kpu: %s img, but model channel=%d\n", gray ? "grayscale" : "RGB", (int)input.c);
+        }
     } else {
         return;
     }
-    mp_raise_msg_varg(&mp_type_ValueError,
-        MP_ERROR_TEXT("[MAIXPY]kpu: check img format err! The model wants %dx%d with %d channels, the image is %dx%d with %d: img.resize(%d, %d)%s"),
-        (int)input.w, (int)input.h, (int)input.c, image->width, image->height, gray ? 1 : 3,
-        (int)input.w, (int)input.h, input.c == 1 ? ".to_grayscale()" : "");
+    vstr_t text;
+    vstr_init(&text, 160);
+    vstr_add_str(&text, net->quiet ? "The model wants " : "[MAIXPY]kpu: check img format err! The model wants ");
+    advise(&text, image, &input);
+    kpu_raise_text(&mp_type_ValueError, vstr_null_terminated_str(&text));
 }
 
 static void describe(const kpu_net_obj_t *net, mp_obj_t input, maix_kpu_data_t *data) {

@@ -53,6 +53,8 @@ pub struct DesktopOptions {
     pub canmv: bool,
     /// Bytes of Python's heap.
     pub heap_bytes: usize,
+    /// Bytes of memory for models.
+    pub memory_bytes: usize,
 }
 
 /// A colour and a way to draw.
@@ -202,6 +204,7 @@ pub unsafe extern "C" fn desktop_start(
         spiffs: optional(&options.spiffs),
         canmv: options.firmware == Firmware::Canmv,
         heap_bytes: options.heap << 20,
+        memory_bytes: options.memory << 20,
     }))
 }
 

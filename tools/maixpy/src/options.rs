@@ -41,6 +41,9 @@ pub struct Options {
     /// Memory for Python's objects
     #[arg(long, value_name = "MIB", default_value_t = 64)]
     pub heap: usize,
+    /// Memory for models, the simulated KPU's included
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub memory: usize,
     /// The script, or a folder that holds main.py, and what it finds in sys.argv
     #[arg(required = true, trailing_var_arg = true, value_names = ["SCRIPT", "ARGUMENT"])]
     pub command: Vec<String>,

@@ -6,12 +6,7 @@
 mod common;
 mod differences;
 
-use std::{
-    cell::RefCell,
-    collections::BTreeSet,
-    fs,
-    path::Path,
-};
+use std::{cell::RefCell, collections::BTreeSet, fs, path::Path};
 
 use differences::Differences;
 use tempfile::TempDir;
@@ -71,7 +66,12 @@ fn is_exception(line: &str) -> bool {
 }
 
 /// What is not explained.
-fn judge(topic: &Topic, recorded: &[String], printed: &[String], known: &Differences) -> Vec<String> {
+fn judge(
+    topic: &Topic,
+    recorded: &[String],
+    printed: &[String],
+    known: &Differences,
+) -> Vec<String> {
     let mut expected = recorded;
     if topic.ends != End::Normal {
         // What the recording machine says of the end stands behind an empty line.

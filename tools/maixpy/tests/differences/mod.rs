@@ -102,13 +102,19 @@ impl Differences {
     }
 
     /// What explains a recorded and a printed line, or the lack of one.
-    pub fn find(&self, topic: &str, recorded: Option<&str>, printed: Option<&str>) -> Option<Found> {
+    pub fn find(
+        &self,
+        topic: &str,
+        recorded: Option<&str>,
+        printed: Option<&str>,
+    ) -> Option<Found> {
         self.difference
             .iter()
             .enumerate()
             .filter(|(_, difference)| difference.topics.is_match(topic))
             .find_map(|(number, difference)| {
-                let pair = difference.lines.iter().position(|pair| pair.explains(recorded, printed));
+                let pair =
+                    difference.lines.iter().position(|pair| pair.explains(recorded, printed));
                 pair.map(|pair| Found(number, pair))
             })
     }
@@ -124,7 +130,9 @@ impl Differences {
         let unused = |difference: &Difference| -> Vec<String> {
             let pairs = difference.lines.iter().filter(|pair| !pair.used.get());
             pairs
-                .map(|pair| format!("{}: {:?} {:?}", difference.reason, pair.recorded, pair.printed))
+                .map(|pair| {
+                    format!("{}: {:?} {:?}", difference.reason, pair.recorded, pair.printed)
+                })
                 .collect()
         };
         self.difference.iter().flat_map(unused).collect()
