@@ -6,7 +6,7 @@ use crate::{
     math::round_to_u8,
     model::Tensor,
     session::memory::cast_mut,
-    tensor::{Dtype, ImageShape},
+    tensor::{Dtype, ImageShape, copy},
 };
 
 /// How the pixels of an [`Image`] lie in memory.
@@ -220,16 +220,17 @@ impl Input<'_> {
         let width = tensor.image().width;
         match tensor.dtype {
             Dtype::U8 => {
-                for (line, out) in out.chunks_exact_mut(width).enumerate() {
+                for (line, out) in out.chunks_exact_mut(width.max(1)).enumerate() {
                     self.line(conversion, line, out);
                 }
             }
             Dtype::F32 => {
                 if let Input::Raw(bytes) = self {
-                    out.copy_from_slice(bytes);
+                    copy(bytes, out);
                     return Ok(());
                 }
-                for (line, out) in cast_mut::<f32>(out)?.chunks_exact_mut(width).enumerate() {
+                for (line, out) in cast_mut::<f32>(out)?.chunks_exact_mut(width.max(1)).enumerate()
+                {
                     self.line(conversion, line, out);
                 }
             }

@@ -39,8 +39,14 @@ impl Dtype {
 pub type Shape = [usize; 4];
 
 /// Elements of a shape, or `None` if they do not fit in `usize`.
+#[inline(never)]
 pub fn elements(shape: &Shape) -> Option<usize> {
     shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
+}
+
+/// Copies elements, as many as both slices have: `copy_from_slice` without a panic.
+pub fn copy<T: Copy>(from: &[T], to: &mut [T]) {
+    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
 }
 
 /// Size of a planar image: `channels` planes of `height` lines of `width` pixels.

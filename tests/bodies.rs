@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 type Rewrite = fn(&[u8]) -> Option<Vec<u8>>;
 
 fn rewrite<F: Field>(bytes: &[u8]) -> Option<Vec<u8>> {
-    let value: F = Reader::new(&bytes, 0, bytes.len()).field().ok()?;
+    let value: F = Reader::new(&bytes, 0, bytes.len()).checked().ok()?;
     let mut written = Vec::new();
     value.write(&mut |piece| written.extend(piece));
     Some(written)

@@ -32,7 +32,12 @@ static LAST: Global<Option<Error>> = Global::new(None);
 
 /// Ends a function of the API: its error becomes the last one, and a number.
 pub(super) fn wrap(body: impl FnOnce() -> Result<()>) -> c_int {
-    match body() {
+    code(body())
+}
+
+#[inline(never)]
+fn code(result: Result<()>) -> c_int {
+    match result {
         Ok(()) => 0,
         Err(error) => {
             LAST.set(Some(error));

@@ -59,6 +59,9 @@ impl Net {
     }
 }
 
+/// The shape of an output and its anchors.
+type Shape = (ImageShape, &'static [[f32; 2]]);
+
 /// What stands behind a `maix_kpu_yolo_t`. The net borrows the anchors, and is dropped first.
 struct Detector {
     net: Net,
@@ -76,7 +79,7 @@ unsafe fn open(
     heads: &[maix_kpu_yolo_head_t],
     limits: Limits,
     yolo: *mut *mut maix_kpu_yolo_t,
-    net: impl FnOnce(&mut dyn Iterator<Item = (ImageShape, &'static [[f32; 2]])>) -> Result<Net>,
+    net: &mut dyn FnMut(&mut dyn Iterator<Item = Shape>) -> Result<Net>,
 ) -> Result<()> {
     // SAFETY: the caller's promise.
     let yolo = unsafe { get_mut("the place for the detector", yolo) }?;
@@ -89,7 +92,7 @@ unsafe fn open(
     let mut anchors = Block::<[f32; 2]>::new(total.unwrap_or(usize::MAX))?;
     // SAFETY: `Detector` keeps the anchors behind the net, and does not touch them.
     let mut rest: &'static mut [[f32; 2]] = unsafe { anchors.lend() };
-    let mut shapes = Vec::<(ImageShape, &'static [[f32; 2]]), HEADS>::new();
+    let mut shapes = Vec::<Shape, HEADS>::new();
     for head in heads {
         // SAFETY: the caller's promise.
         let given =
@@ -104,7 +107,7 @@ unsafe fn open(
             .push((shape, own))
             .map_err(|_| Error::about(Kind::OutputCount, "", [heads.len() as u64, HEADS as u64]))?;
     }
-    let net = net(&mut shapes.into_iter())?;
+    let net = net(&mut shapes.iter().copied())?;
     let memory = Block::new(net.boxes()?)?;
     let detector = Detector { net, limits, found: 0, memory, _anchors: anchors };
     *yolo = Owned::place()?.put(detector).into_raw().cast();
@@ -125,7 +128,7 @@ pub unsafe extern "C" fn maix_kpu_yolo2_open(
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
         let heads = core::slice::from_ref(get("the output", head)?);
-        open(heads, Limits { threshold, nms }, yolo, |heads| {
+        open(heads, Limits { threshold, nms }, yolo, &mut |heads| {
             let (shape, anchors) = heads.next().ok_or(Error::new(Kind::Allocate))?;
             Ok(Net::Yolo2(Yolo2::new(shape, anchors)?))
         })
@@ -149,7 +152,7 @@ pub unsafe extern "C" fn maix_kpu_yolo3_open(
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
         let heads = slice_of("the outputs", heads, count)?;
-        open(heads, Limits { threshold, nms }, yolo, |heads| {
+        open(heads, Limits { threshold, nms }, yolo, &mut |heads| {
             let mut net = Vec::new();
             for (shape, anchors) in heads {
                 let head = Yolo3::head(shape, anchors, (net_w, net_h))?;

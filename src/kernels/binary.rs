@@ -73,6 +73,7 @@ impl Broadcast {
 /// `y = op(a, b)`, clamped.
 ///
 /// Source: docs/formats.md, v4 opcode 0x00; v3 layer type 1 is an addition without broadcasting.
+#[inline(never)]
 pub fn binary(
     p: &Broadcast,
     op: BinaryOp,

@@ -18,6 +18,7 @@ pub struct Conv2d {
 /// weights; taps outside the image are left out.
 ///
 /// Source: docs/formats.md, v4 opcodes 0x02, 0x1001, 0x1002.
+#[inline(never)]
 pub fn conv2d(p: &Conv2d, x: &[f32], weights: &[f32], bias: &[f32], y: &mut [f32]) -> Option<()> {
     conv2d_at(Level::best(), p, x, weights, bias, y)
 }
@@ -37,6 +38,7 @@ pub(crate) fn conv2d_at(
 }
 
 /// [`conv2d`] in the words of its definition, for comparison.
+#[inline(never)]
 pub fn conv2d_plain(
     p: &Conv2d,
     x: &[f32],

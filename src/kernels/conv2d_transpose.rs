@@ -42,6 +42,7 @@ impl Conv2dTranspose {
 /// channel by channel in rows. There is no bias: the original stores one and never adds it.
 ///
 /// Source: docs/formats.md, v4 opcode 0x13.
+#[inline(never)]
 pub fn conv2d_transpose(
     p: &Conv2dTranspose,
     x: &[f32],
@@ -65,8 +66,10 @@ pub fn conv2d_transpose(
     let planes = y.chunks_exact_mut((out_height * out_width).max(1)).zip(filters);
     for (index, (y, filters)) in planes.enumerate() {
         let group = index.checked_div(group_out)?;
-        let inputs = x.chunks_exact((height * width).max(1)).skip(group * group_in);
-        for (x, filter) in inputs.zip(filters.chunks_exact(filter)) {
+        let inputs = x.get(group * group_in * height * width..)?;
+        let mut inputs = inputs.chunks_exact((height * width).max(1));
+        for filter in filters.chunks_exact(filter) {
+            let x = inputs.next()?;
             for (iy, x) in x.chunks_exact(width.max(1)).enumerate() {
                 let top = vertical.origin(iy);
                 for (ix, &x) in x.iter().enumerate() {

@@ -1,11 +1,14 @@
 //! Data moves of whole runs of bytes: concat, memory copy, remove padding.
 
+use crate::tensor::copy;
+
 /// Copies one input of a concatenation into its place: `x` is `outer` pieces, each goes to
 /// `offset` within one of `outer` equal parts of `y`. All in bytes; v3's concat has one piece.
 ///
 /// Answers `None` if the pieces do not divide evenly or do not fit.
 ///
 /// Source: docs/formats.md, v4 opcode 0x01, v3 layer types 16 and 17.
+#[inline(never)]
 pub fn concat(x: &[u8], y: &mut [u8], outer: usize, offset: usize) -> Option<()> {
     let (piece, part) = (x.len().checked_div(outer)?, y.len().checked_div(outer)?);
     let even = piece * outer == x.len() && part * outer == y.len();
@@ -22,6 +25,7 @@ pub fn concat(x: &[u8], y: &mut [u8], outer: usize, offset: usize) -> Option<()>
 /// Copies whole words of four bytes; a rest of up to three bytes stays as it was.
 ///
 /// Source: docs/formats.md, v4 opcode 0x09.
+#[inline(never)]
 pub fn memory_copy(x: &[u8], y: &mut [u8]) {
     let (words, _) = x.as_chunks::<4>();
     let (targets, _) = y.as_chunks_mut::<4>();
@@ -31,12 +35,9 @@ pub fn memory_copy(x: &[u8], y: &mut [u8]) {
 /// `y[c] = x[16 * c]`: the first pixels of 4x4 images.
 ///
 /// Source: docs/formats.md, v3 layer type 10242.
+#[inline(never)]
 pub fn remove_padding(x: &[u8], y: &mut [u8]) {
     y.iter_mut().zip(x.iter().step_by(16)).for_each(|(y, &x)| *y = x);
-}
-
-fn copy(x: &[u8], y: &mut [u8]) {
-    y.iter_mut().zip(x).for_each(|(y, &x)| *y = x);
 }
 
 #[cfg(test)]

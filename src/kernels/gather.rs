@@ -69,6 +69,7 @@ impl Transpose {
 /// `y[i0][i1][i2][i3] = x[...]`, where dimension `permutation[k]` of `x` has index `ik`.
 ///
 /// Source: docs/formats.md, v4 opcode 0x0C, v3 layer type 20.
+#[inline(never)]
 pub fn transpose<T: Copy>(p: &Transpose, x: &[T], y: &mut [T]) -> Option<()> {
     let shape = p.output()?;
     let strides = strides(&p.input)?;
@@ -118,6 +119,7 @@ impl StridedSlice {
 /// The elements at `begin`, `begin + stride`, ... before `end`, in every dimension.
 ///
 /// Source: docs/formats.md, v4 opcode 0x0D.
+#[inline(never)]
 pub fn strided_slice<T: Copy>(p: &StridedSlice, x: &[T], y: &mut [T]) -> Option<()> {
     let shape = p.output()?;
     (elements(&p.input)? == x.len()).then_some(())?;

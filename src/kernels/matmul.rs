@@ -40,6 +40,7 @@ impl MatMul {
 /// the inner dimension.
 ///
 /// Source: docs/formats.md, v4 opcode 0x04.
+#[inline(never)]
 pub fn matmul(
     p: &MatMul,
     clamp: Clamp,
@@ -67,6 +68,7 @@ pub(crate) fn matmul_at(
 }
 
 /// [`matmul`] in the words of its definition, for comparison.
+#[inline(never)]
 pub fn matmul_plain(
     p: &MatMul,
     clamp: Clamp,
@@ -95,6 +97,7 @@ pub struct QuantizedMatMul {
 /// wrapping 32-bit integers, rescaled to a byte.
 ///
 /// Source: docs/formats.md, v4 opcode 0x10.
+#[inline(never)]
 pub fn quantized_matmul(
     p: &QuantizedMatMul,
     a: &[u8],
@@ -123,6 +126,7 @@ pub(crate) fn quantized_matmul_at(
 }
 
 /// [`quantized_matmul`] in the words of its definition, for comparison.
+#[inline(never)]
 pub fn quantized_matmul_plain(
     p: &QuantizedMatMul,
     a: &[u8],
@@ -290,6 +294,7 @@ where
 /// `y[o] = sum of weights[o][i] * x[i], fused and in order, + bias[o]`, then the activation.
 ///
 /// Source: docs/formats.md, v3 layer type 18.
+#[inline(never)]
 pub fn fully_connected(
     clamp: Clamp,
     x: &[f32],
@@ -340,6 +345,7 @@ impl Product<f32> for Layer<'_> {
 }
 
 /// [`fully_connected`] in the words of its definition, for comparison.
+#[inline(never)]
 pub fn fully_connected_plain(
     clamp: Clamp,
     x: &[f32],

@@ -112,6 +112,7 @@ fn run(code: &mut &[u8], stack: &mut heapless::Vec<f32, DEPTH>, x: f32) -> Optio
 /// `y = program(x)`.
 ///
 /// Source: docs/formats.md, v4 opcode 0x14.
+#[inline(never)]
 pub fn nnil(program: &Program, x: &[f32], y: &mut [f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y = program.apply(x);

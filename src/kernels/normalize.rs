@@ -5,6 +5,7 @@ use crate::math::{max, sqrt};
 /// `y[o][i] = exp((x[o][i] - max x[o]) * beta) / sum`; `x` and `y` are `[outer][inner]`.
 ///
 /// Source: docs/formats.md, v4 opcode 0x0B.
+#[inline(never)]
 pub fn softmax(x: &[f32], y: &mut [f32], inner: usize, beta: f32) {
     softmax_above(f32::NEG_INFINITY, x, y, inner, beta);
 }
@@ -13,6 +14,7 @@ pub fn softmax(x: &[f32], y: &mut [f32], inner: usize, beta: f32) {
 /// that it is never negative: very negative inputs give less precision, or NaN.
 ///
 /// Source: docs/formats.md, v3 layer type 15.
+#[inline(never)]
 pub fn softmax_v3(x: &[f32], y: &mut [f32]) {
     softmax_above(f32::MIN_POSITIVE, x, y, x.len(), 1.0);
 }
@@ -33,6 +35,7 @@ fn softmax_above(start: f32, x: &[f32], y: &mut [f32], inner: usize, beta: f32) 
 /// `y = x / sqrt(sum of squares)`, the sum being at least 1e-10.
 ///
 /// Source: docs/formats.md, v3 layer type 14.
+#[inline(never)]
 pub fn l2_normalize(x: &[f32], y: &mut [f32]) {
     let sum = x.iter().fold(0.0, |sum, &x| sum + x * x);
     let factor = 1.0 / sqrt(max(sum, 1e-10));

@@ -30,6 +30,7 @@ impl Pad {
 /// `y` is `x`, moved by the edges before it, with `value` around.
 ///
 /// Source: docs/formats.md, v4 opcode 0x05.
+#[inline(never)]
 pub fn pad<T: Copy>(p: &Pad, value: T, x: &[T], y: &mut [T]) -> Option<()> {
     let output = p.output()?;
     (elements(&p.input)? == x.len() && elements(&output)? == y.len()).then_some(())?;

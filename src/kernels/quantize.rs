@@ -5,6 +5,7 @@ use crate::math::round_to_u8;
 /// `y = round(x * scale + zero_point)`, halves away from zero, limited to 0..=255.
 ///
 /// Source: docs/formats.md, v4 opcode 0x06.
+#[inline(never)]
 pub fn quantize(x: &[f32], y: &mut [u8], zero_point: i32, scale: f32) {
     let zero_point = zero_point as f32;
     for (y, &x) in y.iter_mut().zip(x) {
@@ -15,6 +16,7 @@ pub fn quantize(x: &[f32], y: &mut [u8], zero_point: i32, scale: f32) {
 /// `y = (x - zero_point) * (1 / scale)`; in v4 the scale divides.
 ///
 /// Source: docs/formats.md, v4 opcode 0x03.
+#[inline(never)]
 pub fn dequantize(x: &[u8], y: &mut [f32], zero_point: i32, scale: f32) {
     let factor = 1.0 / scale;
     for (y, &x) in y.iter_mut().zip(x) {
@@ -25,6 +27,7 @@ pub fn dequantize(x: &[u8], y: &mut [f32], zero_point: i32, scale: f32) {
 /// `y = round((x - bias) * (1 / scale))`, halves away from zero, limited to 0..=255.
 ///
 /// Source: docs/formats.md, v3 layer type 11.
+#[inline(never)]
 pub fn quantize_v3(x: &[f32], y: &mut [u8], scale: f32, bias: f32) {
     let factor = 1.0 / scale;
     for (y, &x) in y.iter_mut().zip(x) {
@@ -35,6 +38,7 @@ pub fn quantize_v3(x: &[f32], y: &mut [u8], scale: f32, bias: f32) {
 /// `y = x * scale + bias`, two roundings. One channel of a channelwise dequantize (type 24) too.
 ///
 /// Source: docs/formats.md, v3 layer types 12 and 24.
+#[inline(never)]
 pub fn dequantize_v3(x: &[u8], y: &mut [f32], scale: f32, bias: f32) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y = f32::from(x) * scale + bias;
@@ -44,6 +48,7 @@ pub fn dequantize_v3(x: &[u8], y: &mut [f32], scale: f32, bias: f32) {
 /// `y = table[x]`; a table shorter than 256 gives 0 for what it lacks.
 ///
 /// Source: docs/formats.md, v4 opcode 0x12, v3 layer type 13.
+#[inline(never)]
 pub fn lookup(x: &[u8], table: &[u8], y: &mut [u8]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y = table.get(usize::from(x)).copied().unwrap_or(0);

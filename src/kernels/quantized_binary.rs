@@ -34,6 +34,7 @@ pub struct QuantizedBinary {
 /// A quotient is rounded: `(a + b / 2) / b`; one by zero is -1, as the chip divides.
 ///
 /// Source: docs/formats.md, v4 opcode 0x11.
+#[inline(never)]
 pub fn quantized_binary(p: &QuantizedBinary, a: &[u8], b: &[u8], y: &mut [u8]) -> Option<()> {
     let prepare = |x: u8, p: &Operand| {
         multiply_shift(i32::from(x).wrapping_add(p.offset), p.multiplier, p.shift)
@@ -73,6 +74,7 @@ pub struct QuantizedAdd {
 /// The original runtime rounds the count up to a multiple of 8; the caller's slices tell here.
 ///
 /// Source: docs/formats.md, v3 layer type 2.
+#[inline(never)]
 pub fn quantized_add(p: &QuantizedAdd, a: &[u8], b: &[u8], y: &mut [u8]) {
     let prepare = |x: u8, p: &Operand| {
         (i64::from(x) + i64::from(p.offset)).wrapping_mul(i64::from(p.multiplier))

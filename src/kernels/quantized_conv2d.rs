@@ -21,6 +21,7 @@ pub struct QuantizedConv2d {
 /// over the taps inside the image, in wrapping 32-bit integers, rescaled to a byte.
 ///
 /// Source: docs/formats.md, v4 opcodes 0x0F, 0x1004, 0x1005.
+#[inline(never)]
 pub fn quantized_conv2d(
     p: &QuantizedConv2d,
     x: &[u8],
@@ -49,6 +50,7 @@ pub(crate) fn quantized_conv2d_at(
 }
 
 /// [`quantized_conv2d`] in the words of its definition, for comparison.
+#[inline(never)]
 pub fn quantized_conv2d_plain(
     p: &QuantizedConv2d,
     x: &[u8],

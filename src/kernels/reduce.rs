@@ -64,6 +64,7 @@ impl Reduce {
 /// the output does not have counts as 0. A mean is the sum times `outputs / inputs`.
 ///
 /// Source: docs/formats.md, v4 opcode 0x07.
+#[inline(never)]
 pub fn reduce(p: &Reduce, x: &[f32], y: &mut [f32]) -> Option<()> {
     let counts = p.elements()?;
     (counts == [x.len(), y.len()]).then_some(())?;
@@ -97,6 +98,7 @@ pub fn reduce(p: &Reduce, x: &[f32], y: &mut [f32]) -> Option<()> {
 /// `y[c] = sum of the channel's values, in order, / their number`.
 ///
 /// Source: docs/formats.md, v3 layer type 5.
+#[inline(never)]
 pub fn global_average_pool(x: &[f32], y: &mut [f32], kernel_size: usize) {
     for (y, x) in y.iter_mut().zip(x.chunks_exact(kernel_size.max(1))) {
         *y = x.iter().fold(0.0, |sum, &x| sum + x) / kernel_size as f32;

@@ -131,6 +131,7 @@ impl<T: Copy> Steps<'_, T> {
 /// a mean is the sum divided by their number. Clamped.
 ///
 /// Source: docs/formats.md, v4 opcodes 0x08 and 0x1003.
+#[inline(never)]
 pub fn reduce_window(
     p: &Pool,
     op: ReduceOp,
@@ -156,6 +157,7 @@ pub fn reduce_window(
 ///
 /// Source: docs/formats.md, v3 layer type 8. The float average pool, type 9, is
 /// [`reduce_window`] with [`ReduceOp::Mean`].
+#[inline(never)]
 pub fn max_pool_u8(p: &Pool, x: &[u8], y: &mut [u8]) -> Option<()> {
     p.walk(x, y, 0, |steps| steps.combine(u8::max), |value, _| value)
 }

@@ -55,6 +55,7 @@ impl Resize {
 /// the result limited to the image. `align_corners` is ignored, as by the original.
 ///
 /// Source: docs/formats.md, v4 opcode 0x0A mode 1, v3 layer types 22 and 23.
+#[inline(never)]
 pub fn resize_nearest<T: Copy>(p: &Resize, x: &[T], y: &mut [T]) -> Option<()> {
     let [_, _, height, width] = p.input;
     let [out_height, out_width] = p.output;
@@ -100,6 +101,7 @@ impl Pixel for u8 {
 /// `(in - 1) / (out - 1)` with `align_corners`.
 ///
 /// Source: docs/formats.md, v4 opcode 0x0A mode 0.
+#[inline(never)]
 pub fn resize_bilinear<T: Pixel>(p: &Resize, x: &[T], y: &mut [T]) -> Option<()> {
     let [_, _, height, width] = p.input;
     let [out_height, out_width] = p.output;

@@ -66,6 +66,7 @@ impl UnaryOp {
 /// `y = op(x)`.
 ///
 /// Source: docs/formats.md, v4 opcode 0x0E.
+#[inline(never)]
 pub fn unary(op: UnaryOp, x: &[f32], y: &mut [f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y = op.apply(x);
@@ -75,6 +76,7 @@ pub fn unary(op: UnaryOp, x: &[f32], y: &mut [f32]) {
 /// `y = 1 / (1 + exp(-x))`.
 ///
 /// Source: docs/formats.md, v3 layer type 25.
+#[inline(never)]
 pub fn logistic(x: &[f32], y: &mut [f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y = 1.0 / (1.0 + libm::expf(-x));

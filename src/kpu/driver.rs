@@ -8,7 +8,7 @@ use crate::{
         layer::Words,
         memory::{self, ROW_BYTES},
     },
-    tensor::ImageShape,
+    tensor::{self, ImageShape},
 };
 
 /// Where the KPU wants batch norm arrays and weights: at multiples of this.
@@ -216,7 +216,7 @@ fn place(
         .and_then(|space| space.split_at_mut_checked(bytes.len()))
         .ok_or(missing)?;
     *scratch = rest;
-    copy.copy_from_slice(bytes);
+    tensor::copy(bytes, copy);
     registers.share(copy);
     aligned_address(registers, copy, alignment).ok_or(missing)
 }

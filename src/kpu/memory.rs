@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    tensor::ImageShape,
+    tensor::{ImageShape, copy},
 };
 
 /// Bytes of one row.
@@ -84,7 +84,7 @@ pub fn upload_channel(
     for ((begin, end), line) in
         lines(row, shape, channel).zip(plane.chunks_exact(shape.width.max(1)))
     {
-        ram.get_mut(begin..end).ok_or(beyond(end))?.copy_from_slice(line);
+        copy(line, ram.get_mut(begin..end).ok_or(beyond(end))?);
     }
     Ok(())
 }
@@ -96,7 +96,7 @@ pub fn download(ram: &[u8], row: usize, shape: ImageShape, pixels: &mut [u8]) ->
     for (channel, plane) in pixels.chunks_exact_mut(shape.plane().max(1)).enumerate() {
         let places = lines(row, shape, channel);
         for ((begin, end), line) in places.zip(plane.chunks_exact_mut(shape.width.max(1))) {
-            line.copy_from_slice(ram.get(begin..end).ok_or(beyond(end))?);
+            copy(ram.get(begin..end).ok_or(beyond(end))?, line);
         }
     }
     Ok(())

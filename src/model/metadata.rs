@@ -56,43 +56,46 @@ impl Metadata {
 
     fn read(source: &dyn Source, offset: usize) -> Result<Option<Self>> {
         let mut reader = Reader::new(source, offset, source.len());
-        if reader.field::<[u8; 8]>()? != MAGIC {
+        if reader.checked::<[u8; 8]>()? != MAGIC {
             return Ok(None);
         }
-        let len = reader.field::<u32>()? as usize;
-        let crc = reader.field::<u32>()?;
-        let entries = reader.take(len)?;
+        let len = reader.field::<u32>() as usize;
+        let crc = reader.field::<u32>();
+        let entries = reader.take(len);
+        reader.done()?;
         if checksum(source, entries)? != crc {
             return Ok(None);
         }
-        let mut reader = Reader::new(source, entries.offset, entries.offset + len);
+        let mut reader = Reader::of(source, entries);
         let mut metadata = Self { size: entries.offset + len - offset, ..Self::default() };
         while reader.remaining() > 0 {
-            let tag: u32 = reader.field()?;
-            let len: u32 = reader.field()?;
-            let content = reader.take(len as usize)?;
+            let tag: u32 = reader.field();
+            let len: u32 = reader.field();
+            let content = reader.take(len as usize);
             match tag {
                 LABELS => metadata.labels = content,
                 ANCHORS => metadata.anchors = content,
                 NOTE => metadata.note = content,
                 INPUT_RANGE => {
-                    let mut pair =
-                        Reader::new(source, content.offset, content.offset + content.len);
-                    metadata.input_range = Some((pair.field()?, pair.field()?));
+                    let mut pair = Reader::of(source, content);
+                    metadata.input_range = Some((pair.field(), pair.field()));
+                    pair.done()?;
                 }
                 _ => {}
             }
         }
+        reader.done()?;
         Ok(Some(metadata))
     }
 }
 
 fn checksum(source: &dyn Source, span: Span) -> Result<u32> {
-    let mut reader = Reader::new(source, span.offset, span.offset + span.len);
+    let mut reader = Reader::of(source, span);
     let mut digest = CRC.digest();
     while reader.remaining() > 0 {
-        digest.update(&[reader.field::<u8>()?]);
+        digest.update(&[reader.field::<u8>()]);
     }
+    reader.done()?;
     Ok(digest.finalize())
 }
 

@@ -6,11 +6,14 @@
 //! | kmodel v3 (nncase 0.1) | [`v3`] |
 //! | kmodel v4 (nncase 0.2) | [`v4`] |
 //! | labels, anchors and the input range behind a model | [`metadata`] |
+//! | what nodes read and write | [`operands`], [`range`] |
 //! | fields and bytes | [`reader`], [`source`] |
 
 pub mod detect;
 pub mod metadata;
 pub mod node;
+pub mod operands;
+pub mod range;
 pub mod reader;
 pub mod source;
 pub mod v3;

@@ -83,7 +83,7 @@ impl<'s> Bodies<'s> {
     }
 
     fn next_body(&mut self) -> Result<Body> {
-        let NodeHeader { opcode, body_size } = self.headers.field()?;
+        let NodeHeader { opcode, body_size } = self.headers.checked()?;
         let begin = self.body;
         let end = begin.saturating_add(body_size as usize);
         let missing = end.saturating_sub(self.source.len());

@@ -1,6 +1,9 @@
 //! Where the bytes of a model come from: memory, a file or flash.
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    tensor::copy,
+};
 
 /// Bytes of a model file that can be read at any offset.
 pub trait Source {
@@ -28,7 +31,7 @@ impl Source for &[u8] {
 
     fn read(&self, offset: usize, out: &mut [u8]) -> Result<()> {
         let span = Span { offset, len: out.len() };
-        out.copy_from_slice(span.of(self)?);
+        copy(span.of(self)?, out);
         Ok(())
     }
 
@@ -48,6 +51,7 @@ pub struct Span {
 
 impl Span {
     /// The span's bytes in `file`.
+    #[inline(never)]
     pub fn of(self, file: &[u8]) -> Result<&[u8]> {
         self.offset
             .checked_add(self.len)
@@ -57,6 +61,7 @@ impl Span {
 }
 
 /// The error of a read of `len` bytes at `offset` from a file of `size` bytes.
+#[inline(never)]
 pub(super) fn truncated(offset: usize, len: usize, size: usize) -> Error {
     let missing = offset.saturating_add(len).saturating_sub(size);
     Error::about(Kind::Truncated, "a field", [missing as u64, 0]).at(offset as u64)

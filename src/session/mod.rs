@@ -13,8 +13,10 @@ use crate::{
         driver::{ACTIVATION_ALIGNMENT, PARAMETER_ALIGNMENT},
         memory::rows,
     },
-    model::{self, Model, Operator, Place, Source, Span, Tensor, metadata::Metadata},
-    tensor::{Dtype, Shape, elements},
+    model::{
+        self, Model, Operator, Place, Source, Span, Tensor, metadata::Metadata, operands::Operands,
+    },
+    tensor::{Dtype, Shape, copy, elements},
 };
 use heapless::Vec;
 use memory::{ALIGNMENT, Memory, buffered, in_place};
@@ -49,16 +51,23 @@ impl Requirements {
     /// What a session of the model wants.
     pub fn of(model: &Model, source: &dyn Source) -> Result<Self> {
         let (mut buffer, mut kpu_copies) = (0, 0);
+        let constants = constants(model);
         for node in model.nodes(source) {
             let operator = node?.operator;
             kpu_copies = kpu_copies.max(copies(&operator, source));
-            let blobs = match operator {
-                Operator::V3(operator) => v3::file_blobs(&operator),
-                Operator::V4(operator) => v4::file_blobs(&operator, model),
+            let mut read = |operands: &Operands| {
+                buffer = buffer.max(buffered(operands, source, constants));
             };
-            let copied =
-                blobs.iter().filter(|(span, align)| in_place(source, *span, *align).is_none());
-            buffer = buffer.max(copied.map(|(span, _)| buffered(span.len)).sum());
+            match &operator {
+                Operator::V3(operator) => read(&operator.operands()?),
+                Operator::V4(model::v4::operator::Operator::Concat(b, inputs)) => {
+                    v4::concatenated(b, inputs, source, &mut |operands| {
+                        read(&operands);
+                        Ok(())
+                    })?;
+                }
+                Operator::V4(operator) => read(&operator.operands()?),
+            }
         }
         Ok(Self { main: model.main_memory(), buffer, kpu_copies })
     }
@@ -67,6 +76,11 @@ impl Requirements {
     pub fn bytes(&self) -> usize {
         self.main + self.buffer + ALIGNMENT - 1
     }
+}
+
+/// Where the constants begin in the file.
+fn constants(model: &Model) -> usize {
+    model.constants().map_or(0, |span| span.offset)
 }
 
 fn own_conversion(metadata: &Metadata) -> Conversion {
@@ -103,7 +117,7 @@ impl<'m> Session<'m> {
         let metadata = model.metadata(source);
         Ok(Self {
             model,
-            memory: Memory::new(source, memory, required.main)?,
+            memory: Memory::new(source, constants(&model), memory, required.main)?,
             conversion: own_conversion(&metadata),
             metadata,
             layers: model.node_count(),
@@ -242,9 +256,7 @@ impl<'m> Session<'m> {
             trace.begin(&node)?;
             match &node.operator {
                 Operator::V3(operator) => v3::run(operator, &mut self.memory, accelerator),
-                Operator::V4(operator) => {
-                    v4::run(operator, &self.model, &mut self.memory, accelerator)
-                }
+                Operator::V4(operator) => v4::run(operator, &mut self.memory, accelerator),
             }
             .map_err(|e| e.at_node(node.index).at(node.offset as u64))?;
             let (model, memory) = (&self.model, &self.memory);
@@ -277,7 +289,7 @@ impl<'m> Session<'m> {
         }
         match tensor.place {
             Place::Main(offset) => {
-                bytes.copy_from_slice(self.memory.main(Span { offset, len: bytes.len() })?);
+                copy(self.memory.main(Span { offset, len: bytes.len() })?, bytes);
                 Ok(())
             }
             Place::Kpu(row) => {

@@ -1,6 +1,6 @@
 //! Runs the layers of kmodel v3: borrows what a kernel wants and calls it.
 
-use super::memory::{Blob, Memory, cast, cast_mut};
+use super::memory::{Bound, Memory, floats, floats_mut};
 use crate::{
     error::{Error, Kind, Result},
     kernels::{
@@ -14,44 +14,13 @@ use crate::{
         Accelerator, Job,
         memory::{ROW_BYTES, RowLayout},
     },
-    model::{Span, v3::layer::*},
+    model::{
+        operands::{Operand, Operands},
+        range::{Memory as Place, Range},
+        v3::layer::*,
+    },
     tensor::{Dtype, ImageShape},
 };
-use heapless::Vec;
-
-/// Parameters of the file that a layer reads, with the alignment that they want.
-pub(super) fn file_blobs(operator: &Operator) -> Vec<(Span, usize), 4> {
-    let mut blobs = Vec::new();
-    let spans = match operator {
-        Operator::Requantize(_, table) => [(*table, 1), NOTHING, NOTHING],
-        Operator::FullyConnected(_, w) => [(w.weights, 4), (w.bias, 4), NOTHING],
-        Operator::ChannelwiseDequantize(_, params) => [(*params, 4), NOTHING, NOTHING],
-        Operator::Conv(b) => [(b.batch_norm, 1), (b.activation, 1), (b.weights, 1)],
-        _ => [NOTHING; 3],
-    };
-    blobs.extend(spans.into_iter().filter(|(span, _)| span.len > 0));
-    blobs
-}
-
-const NOTHING: (Span, usize) = (Span { offset: 0, len: 0 }, 1);
-
-/// `n` elements at an address of main memory.
-fn at(address: u32, dtype: Dtype, n: usize) -> Span {
-    Span { offset: address as usize, len: n.saturating_mul(dtype.size()) }
-}
-
-fn floats(address: u32, n: usize) -> Blob {
-    Blob::Main(at(address, Dtype::F32, n))
-}
-
-fn bytes(address: u32, n: usize) -> Blob {
-    Blob::Main(at(address, Dtype::U8, n))
-}
-
-/// What a kernel answers; the checks of the loader make `None` impossible.
-fn done(answer: Option<()>) -> Result<()> {
-    answer.ok_or(Error::about(Kind::Field, "a size of the layer", [0; 2]))
-}
 
 /// Runs one layer.
 pub(super) fn run(
@@ -59,165 +28,129 @@ pub(super) fn run(
     memory: &mut Memory<'_>,
     accelerator: &mut dyn Accelerator,
 ) -> Result<()> {
-    let source = memory.source();
-    let output = match operator.output() {
-        Output::Main { address, dtype, elements } => at(address, dtype, elements),
-        Output::Kpu { .. } => Span::default(),
-    };
+    let operands = operator.operands()?;
     match operator {
-        Operator::Add(b) => {
-            let n = b.count as usize;
-            let ([x, z], y) = memory.bind([floats(b.a, n), floats(b.b, n)], output)?;
-            let shape = [1, 1, 1, n];
-            let shapes = Broadcast { a: shape, b: shape, output: shape };
-            let (x, z, y) = (cast(x)?, cast(z)?, cast_mut(y)?);
-            done(binary::binary(&shapes, binary::BinaryOp::Add, Clamp::NONE, x, z, y))
-        }
-        Operator::QuantizedAdd(b) => {
-            let n = b.count as usize;
-            let ([x, z], y) = memory.bind([bytes(b.a, n), bytes(b.b, n)], output)?;
-            quantized_binary::quantized_add(&b.options(), x, z, y);
-            Ok(())
-        }
-        Operator::GlobalAveragePool(b) => {
-            let n = b.kernel_size as usize * b.channels as usize;
-            let ([x], y) = memory.bind([floats(b.input, n)], output)?;
-            reduce::global_average_pool(cast(x)?, cast_mut(y)?, b.kernel_size as usize);
-            Ok(())
-        }
-        Operator::QuantizedMaxPool(b) => {
-            let ([x], y) =
-                memory.bind([bytes(b.input, b.input_size.shape().elements())], output)?;
-            done(reduce_window::max_pool_u8(&b.options(), x, y))
-        }
-        Operator::AveragePool(b) => {
-            let ([x], y) =
-                memory.bind([floats(b.input, b.input_size.shape().elements())], output)?;
-            let (p, x, y) = (b.options(), cast(x)?, cast_mut(y)?);
-            done(reduce_window::reduce_window(&p, ReduceOp::Mean, 0.0, Clamp::NONE, x, y))
-        }
-        Operator::Quantize(b) => {
-            let ([x], y) = memory.bind([floats(b.input, b.count as usize)], output)?;
-            quantize::quantize_v3(cast(x)?, y, b.param.scale, b.param.bias);
-            Ok(())
-        }
-        Operator::Dequantize(b) => {
-            let ([x], y) = memory.bind([bytes(b.input, b.count as usize)], output)?;
-            quantize::dequantize_v3(x, cast_mut(y)?, b.param.scale, b.param.bias);
-            Ok(())
-        }
-        Operator::Requantize(b, table) => {
-            let read = [bytes(b.input, b.count as usize), Blob::bytes(*table)];
-            let ([x, table], y) = memory.bind(read, output)?;
-            quantize::lookup(x, table, y);
-            Ok(())
-        }
-        Operator::L2Normalize(b) => {
-            let ([x], y) = memory.bind([floats(b.input, b.channels as usize)], output)?;
-            normalize::l2_normalize(cast(x)?, cast_mut(y)?);
-            Ok(())
-        }
-        Operator::Softmax(b) => {
-            let ([x], y) = memory.bind([floats(b.input, b.channels as usize)], output)?;
-            normalize::softmax_v3(cast(x)?, cast_mut(y)?);
-            Ok(())
-        }
-        Operator::Logistic(b) => {
-            let ([x], y) = memory.bind([floats(b.input, b.channels as usize)], output)?;
-            unary::logistic(cast(x)?, cast_mut(y)?);
-            Ok(())
-        }
-        Operator::Concat(b) | Operator::QuantizedConcat(b) => {
-            let write = Span { offset: b.output as usize, len: b.bytes };
-            let mut offset = 0;
-            b.each(source, |range| {
-                let len = range.size as usize;
-                let ([x], y) = memory.bind([bytes(range.address, len)], write)?;
-                done(copy::concat(x, y, 1, offset))?;
-                offset += len;
-                Ok(())
-            })
-        }
-        Operator::FullyConnected(b, w) => {
-            let read = [
-                floats(b.input, b.in_channels as usize),
-                Blob::words(w.weights),
-                Blob::words(w.bias),
-            ];
-            let ([x, weights, bias], y) = memory.bind(read, output)?;
-            let (x, weights, bias, y) = (cast(x)?, cast(weights)?, cast(bias)?, cast_mut(y)?);
-            done(matmul::fully_connected(b.activation.clamp(), x, weights, bias, y))
-        }
-        Operator::Flatten(b) => {
-            let ImageShape { channels, height, width } = b.size.shape();
-            let ([x], y) = memory.bind([floats(b.input, b.size.shape().elements())], output)?;
-            let p = gather::Transpose::flatten(channels, height, width);
-            done(gather::transpose::<f32>(&p, cast(x)?, cast_mut(y)?))
-        }
-        Operator::ResizeNearest(b) => {
-            let ([x], y) =
-                memory.bind([floats(b.input, b.input_size.shape().elements())], output)?;
-            done(resize::resize_nearest::<f32>(&b.options(), cast(x)?, cast_mut(y)?))
-        }
-        Operator::QuantizedResizeNearest(b) => {
-            let ([x], y) =
-                memory.bind([bytes(b.input, b.input_size.shape().elements())], output)?;
-            done(resize::resize_nearest(&b.options(), x, y))
-        }
-        Operator::ChannelwiseDequantize(b, params) => {
-            let size = b.channel_size as usize;
-            let n = size.saturating_mul(b.channels as usize);
-            let ([x, params], y) =
-                memory.bind([bytes(b.input, n), Blob::words(*params)], output)?;
-            let (params, _) = cast::<f32>(params)?.as_chunks::<2>();
-            let channels = x.chunks_exact(size).zip(cast_mut::<f32>(y)?.chunks_exact_mut(size));
-            for ((x, y), &[scale, bias]) in channels.zip(params) {
-                quantize::dequantize_v3(x, y, scale, bias);
+        Operator::Concat(b) | Operator::QuantizedConcat(b) => concat(b, memory),
+        Operator::Conv(b) => {
+            let ([batch_norm, activation, weights], y) =
+                memory.bind_shared(&operands, accelerator)?;
+            let eight_bit = b.eight_bit;
+            accelerator.run(&[Job {
+                layer: b.layer,
+                batch_norm,
+                activation,
+                weights,
+                eight_bit,
+            }])?;
+            match b.main_output {
+                Some(_) => accelerator.download(b.layer.dst_row, b.layer.output, y),
+                None => Ok(()),
             }
-            Ok(())
-        }
-        Operator::Conv(b) => conv(b, output, memory, accelerator),
-        Operator::AddPadding(b) => {
-            let [x] = memory.read([bytes(b.input, b.channels as usize)])?;
-            let (image, ram) = (b.image(), accelerator.ram());
-            let layout = RowLayout::of(image.width);
-            for (channel, &x) in x.iter().enumerate() {
-                let place =
-                    b.row as usize * ROW_BYTES + layout.line_offset(image.height, channel, 0);
-                if let Some(pixel) = ram.get_mut(place) {
-                    *pixel = x;
-                }
-            }
-            Ok(())
-        }
-        Operator::RemovePadding(b) => {
-            let n = 16 * b.channels as usize;
-            let ([x], y) = memory.bind([bytes(b.input, n)], output)?;
-            copy::remove_padding(x, y);
-            Ok(())
         }
         Operator::Upload(b) => {
-            let image = b.size.shape();
-            let [x] = memory.read([bytes(b.input, image.elements())])?;
-            accelerator.upload(b.row as usize, image, x)
+            let ([x, ..], _) = memory.bind(&operands)?;
+            accelerator.upload(b.row as usize, b.size.shape(), x)
         }
+        Operator::AddPadding(b) => {
+            let ([x, ..], _) = memory.bind(&operands)?;
+            add_padding(b, x, accelerator.ram());
+            Ok(())
+        }
+        _ => compute(operator, memory.bind(&operands)?)
+            // The checks of the loader make this impossible.
+            .ok_or(Error::about(Kind::Field, "a size of the layer", [0; 2])),
     }
 }
 
-fn conv(
-    b: &Conv,
-    output: Span,
-    memory: &mut Memory<'_>,
-    accelerator: &mut dyn Accelerator,
-) -> Result<()> {
-    let [batch_norm, activation, weights] =
-        memory.parameters([b.batch_norm, b.activation, b.weights], accelerator)?;
-    let job = Job { layer: b.layer, batch_norm, activation, weights, eight_bit: b.eight_bit };
-    accelerator.run(&[job])?;
-    if b.main_output.is_some() {
-        accelerator.download(b.layer.dst_row, b.layer.output, memory.main_mut(output)?)?;
+/// Runs a layer that the CPU computes; `None` if its kernel does not accept the sizes.
+fn compute(operator: &Operator, ([x, second, third], y): Bound<'_>) -> Option<()> {
+    match operator {
+        Operator::Add(b) => {
+            let shape = [1, 1, 1, b.count as usize];
+            let shapes = Broadcast { a: shape, b: shape, output: shape };
+            let (x, z, y) = (floats(x), floats(second), floats_mut(y));
+            binary::binary(&shapes, binary::BinaryOp::Add, Clamp::NONE, x, z, y)?;
+        }
+        Operator::QuantizedAdd(b) => quantized_binary::quantized_add(&b.options(), x, second, y),
+        Operator::GlobalAveragePool(b) => {
+            reduce::global_average_pool(floats(x), floats_mut(y), b.kernel_size as usize);
+        }
+        Operator::QuantizedMaxPool(b) => reduce_window::max_pool_u8(&b.options(), x, y)?,
+        Operator::AveragePool(b) => {
+            let (p, x, y) = (b.options(), floats(x), floats_mut(y));
+            reduce_window::reduce_window(&p, ReduceOp::Mean, 0.0, Clamp::NONE, x, y)?;
+        }
+        Operator::Quantize(b) => {
+            quantize::quantize_v3(floats(x), y, b.param.scale, b.param.bias);
+        }
+        Operator::Dequantize(b) => {
+            quantize::dequantize_v3(x, floats_mut(y), b.param.scale, b.param.bias);
+        }
+        Operator::Requantize(..) => quantize::lookup(x, second, y),
+        Operator::L2Normalize(_) => normalize::l2_normalize(floats(x), floats_mut(y)),
+        Operator::Softmax(_) => normalize::softmax_v3(floats(x), floats_mut(y)),
+        Operator::Logistic(_) => unary::logistic(floats(x), floats_mut(y)),
+        Operator::FullyConnected(b, _) => {
+            let (x, weights, bias) = (floats(x), floats(second), floats(third));
+            matmul::fully_connected(b.activation.clamp(), x, weights, bias, floats_mut(y))?;
+        }
+        Operator::Flatten(b) => {
+            let ImageShape { channels, height, width } = b.size.shape();
+            let p = gather::Transpose::flatten(channels, height, width);
+            gather::transpose::<f32>(&p, floats(x), floats_mut(y))?;
+        }
+        Operator::ResizeNearest(b) => {
+            resize::resize_nearest::<f32>(&b.options(), floats(x), floats_mut(y))?;
+        }
+        Operator::QuantizedResizeNearest(b) => resize::resize_nearest(&b.options(), x, y)?,
+        Operator::ChannelwiseDequantize(b, _) => {
+            let size = b.channel_size.max(1) as usize;
+            let (params, _) = floats(second).as_chunks::<2>();
+            let channels = x.chunks(size).zip(floats_mut(y).chunks_mut(size));
+            for ((x, y), &[scale, bias]) in channels.zip(params) {
+                quantize::dequantize_v3(x, y, scale, bias);
+            }
+        }
+        Operator::RemovePadding(_) => copy::remove_padding(x, y),
+        Operator::Concat(_)
+        | Operator::QuantizedConcat(_)
+        | Operator::Conv(_)
+        | Operator::Upload(_)
+        | Operator::AddPadding(_) => return None,
     }
-    Ok(())
+    Some(())
+}
+
+fn concat(b: &ConcatRanges, memory: &mut Memory<'_>) -> Result<()> {
+    // Bytes are put together, whatever they stand for.
+    let bytes = |what, address, size: u32| {
+        let range = Range { memory: Place::Main, dtype: Dtype::U8, start: address, size };
+        Operand::new(what, range, Dtype::U8, size as usize)
+    };
+    let output = bytes("output", b.output, b.bytes as u32);
+    let mut offset = 0;
+    b.each(memory.source(), &mut |range| {
+        let input = bytes("input", range.address, range.size);
+        let ([x, ..], y) = memory.bind(&Operands::one(input, output))?;
+        copy::concat(x, y, 1, offset).ok_or(Error::about(
+            Kind::Field,
+            "a size of the layer",
+            [0; 2],
+        ))?;
+        offset += range.size as usize;
+        Ok(())
+    })
+}
+
+fn add_padding(b: &AddPadding, x: &[u8], ram: &mut [u8]) {
+    let image = b.image();
+    let layout = RowLayout::of(image.width);
+    for (channel, &x) in x.iter().enumerate() {
+        let place = b.row as usize * ROW_BYTES + layout.line_offset(image.height, channel, 0);
+        if let Some(pixel) = ram.get_mut(place) {
+            *pixel = x;
+        }
+    }
 }
 
 impl Activation {

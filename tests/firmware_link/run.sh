@@ -35,6 +35,7 @@ foreign=$(comm -23 "$work/taken" "$work/services")
 # shellcheck disable=SC2046 # one word an option
 $tool-gcc -march=rv64imafc -mabi=lp64f -mcmodel=medany -Os --specs=picolibc.specs \
     -Wl,--gc-sections -Wl,--fatal-warnings -Wl,-Map="$work/map" \
+    -Wl,--defsym=__flash_size=0x200000 \
     $(sed 's/^/-Wl,-u,/' "$work/listed") \
     $(words firmware $here/services.txt | sed 's/.*/-Wl,--defsym=&=0/') \
     $here/main.c $lib -o $image

@@ -4,112 +4,123 @@ use super::layer::{Limits, Operator, Output, product};
 use crate::{
     error::{Error, Kind, Result},
     kpu::memory::check_range,
-    model::{reader::count, source::Source},
+    model::{
+        operands::{Operand, Operands},
+        range::{self, Memory, Range},
+        reader::count,
+        source::Source,
+    },
     tensor::Dtype::{self, F32, U8},
 };
 
-/// Elements that a layer reads: name, address, type, number.
-type Input = (&'static str, u32, Dtype, usize);
-
 impl Limits {
-    /// Checks that elements lie inside main memory and are aligned; gives their bytes.
-    pub fn check_main(
-        &self,
-        what: &'static str,
-        address: u32,
-        dtype: Dtype,
-        n: usize,
-    ) -> Result<u64> {
-        let bytes = n as u64 * dtype.size() as u64;
-        let end = u64::from(address) + bytes;
-        if end > self.main.into() {
-            return Err(Error::about(Kind::OutOfMemoryRange, what, [end, self.main.into()]));
-        }
-        if !(address as usize).is_multiple_of(dtype.size()) {
-            return Err(Error::about(
-                Kind::Misaligned,
-                what,
-                [address.into(), dtype.size() as u64],
-            ));
-        }
-        Ok(bytes)
+    /// The sizes of the memories.
+    pub fn memories(&self) -> range::Limits {
+        range::Limits { constants: 0, main: self.main }
     }
+}
 
-    fn check_apart(&self, input: Input, output: (u32, u64)) -> Result<()> {
-        let (what, address, dtype, n) = input;
-        let bytes = self.check_main(what, address, dtype, n)?;
-        let (from, to) = (u64::from(address), u64::from(output.0));
-        if from + bytes <= to || to + output.1 <= from {
-            Ok(())
-        } else {
-            Err(Error::about(Kind::Overlap, what, [0; 2]))
-        }
-    }
+/// Elements of main memory.
+pub(super) fn operand(what: &'static str, address: u32, dtype: Dtype, n: usize) -> Operand {
+    let bytes = n.saturating_mul(dtype.size());
+    let size = u32::try_from(bytes).unwrap_or(u32::MAX);
+    Operand::new(what, Range { memory: Memory::Main, dtype, start: address, size }, dtype, n)
+}
+
+#[inline(never)]
+fn read(o: &mut Operands, what: &'static str, address: u32, dtype: Dtype, n: usize) {
+    let operand = operand(what, address, dtype, n);
+    o.read(what, &operand.range, dtype, n);
 }
 
 impl Operator {
     /// Checks the layer against the sizes of the memories.
     pub fn check(&self, source: &dyn Source, limits: &Limits) -> Result<()> {
         self.check_sizes()?;
-        let written = match self.output() {
-            Output::Main { address, dtype, elements } => {
+        match self.output() {
+            Output::Main { elements, .. } => {
                 count("elements of the output", elements as i64, 1 << 30)?;
-                Some((address, limits.check_main("output", address, dtype, elements)?))
             }
-            Output::Kpu { row, shape } => {
-                check_range("output", row, shape)?;
-                None
-            }
-        };
-        let apart = |inputs: &[Input]| {
-            inputs.iter().try_for_each(|&input| match written {
-                Some(output) => limits.check_apart(input, output),
-                None => limits.check_main(input.0, input.1, input.2, input.3).map(drop),
-            })
-        };
+            Output::Kpu { row, shape } => check_range("output", row, shape)?,
+        }
+        let (operands, limits) = (self.operands()?, limits.memories());
+        operands.check(&limits)?;
         match self {
-            Self::Add(b) => {
-                apart(&[("a", b.a, F32, b.count as usize), ("b", b.b, F32, b.count as usize)])
-            }
-            Self::QuantizedAdd(b) => {
-                apart(&[("a", b.a, U8, b.count as usize), ("b", b.b, U8, b.count as usize)])
-            }
-            Self::GlobalAveragePool(b) => {
-                let n = product(&[("kernel size", b.kernel_size), ("channels", b.channels)])?;
-                apart(&[("input", b.input, F32, n)])
-            }
-            Self::QuantizedMaxPool(b) => apart(&[("input", b.input, U8, b.input_size.check()?)]),
-            Self::AveragePool(b) => apart(&[("input", b.input, F32, b.input_size.check()?)]),
-            Self::Quantize(b) => apart(&[("input", b.input, F32, b.count as usize)]),
-            Self::Dequantize(b) => apart(&[("input", b.input, U8, b.count as usize)]),
-            Self::Requantize(b, _) => apart(&[("input", b.input, U8, b.count as usize)]),
-            Self::L2Normalize(b) | Self::Softmax(b) | Self::Logistic(b) => {
-                apart(&[("input", b.input, F32, b.channels as usize)])
-            }
-            Self::Concat(b) | Self::QuantizedConcat(b) => {
-                b.each(source, |range| apart(&[("input", range.address, U8, range.size as usize)]))
-            }
-            Self::FullyConnected(b, _) => apart(&[("input", b.input, F32, b.in_channels as usize)]),
-            Self::Flatten(b) => apart(&[("input", b.input, F32, b.size.check()?)]),
-            Self::ResizeNearest(b) => apart(&[("input", b.input, F32, b.input_size.check()?)]),
-            Self::QuantizedResizeNearest(b) => {
-                apart(&[("input", b.input, U8, b.input_size.check()?)])
-            }
-            Self::ChannelwiseDequantize(b, _) => {
-                let n = product(&[("channels", b.channels), ("channel size", b.channel_size)])?;
-                apart(&[("input", b.input, U8, n)])
-            }
+            Self::Concat(b) | Self::QuantizedConcat(b) => b.each(source, &mut |range| {
+                let input = operand("input", range.address, U8, range.size as usize);
+                operands.output.map_or(Ok(()), |output| input.check_apart(&output, &limits))
+            }),
             Self::Conv(b) => {
                 check_range("input", b.layer.src_row, b.layer.input)?;
                 check_range("output", b.layer.dst_row, b.layer.output)
             }
-            Self::AddPadding(b) => apart(&[("input", b.input, U8, b.channels as usize)]),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the layer reads and writes in main memory and the file; but for the inputs of a
+    /// concatenation.
+    #[inline(never)]
+    pub fn operands(&self) -> Result<Operands> {
+        let mut o = Operands::default();
+        match self {
+            Self::Add(b) => {
+                read(&mut o, "a", b.a, F32, b.count as usize);
+                read(&mut o, "b", b.b, F32, b.count as usize);
+            }
+            Self::QuantizedAdd(b) => {
+                read(&mut o, "a", b.a, U8, b.count as usize);
+                read(&mut o, "b", b.b, U8, b.count as usize);
+            }
+            Self::GlobalAveragePool(b) => {
+                let n = product(&[("kernel size", b.kernel_size), ("channels", b.channels)])?;
+                read(&mut o, "input", b.input, F32, n);
+            }
+            Self::QuantizedMaxPool(b) => {
+                read(&mut o, "input", b.input, U8, b.input_size.check()?);
+            }
+            Self::AveragePool(b) => read(&mut o, "input", b.input, F32, b.input_size.check()?),
+            Self::Quantize(b) => read(&mut o, "input", b.input, F32, b.count as usize),
+            Self::Dequantize(b) => read(&mut o, "input", b.input, U8, b.count as usize),
+            Self::Requantize(b, table) => {
+                read(&mut o, "input", b.input, U8, b.count as usize);
+                o.parameter(*table, 1);
+            }
+            Self::L2Normalize(b) | Self::Softmax(b) | Self::Logistic(b) => {
+                read(&mut o, "input", b.input, F32, b.channels as usize);
+            }
+            Self::FullyConnected(b, w) => {
+                read(&mut o, "input", b.input, F32, b.in_channels as usize);
+                o.parameter(w.weights, 4);
+                o.parameter(w.bias, 4);
+            }
+            Self::Flatten(b) => read(&mut o, "input", b.input, F32, b.size.check()?),
+            Self::ResizeNearest(b) => read(&mut o, "input", b.input, F32, b.input_size.check()?),
+            Self::QuantizedResizeNearest(b) => {
+                read(&mut o, "input", b.input, U8, b.input_size.check()?);
+            }
+            Self::ChannelwiseDequantize(b, params) => {
+                let n = product(&[("channels", b.channels), ("channel size", b.channel_size)])?;
+                read(&mut o, "input", b.input, U8, n);
+                o.parameter(*params, 4);
+            }
+            Self::AddPadding(b) => read(&mut o, "input", b.input, U8, b.channels as usize),
             Self::RemovePadding(b) => {
                 let n = product(&[("channels", b.channels), ("pixels", 16)])?;
-                apart(&[("input", b.input, U8, n)])
+                read(&mut o, "input", b.input, U8, n);
             }
-            Self::Upload(b) => apart(&[("input", b.input, U8, b.size.check()?)]),
+            Self::Upload(b) => read(&mut o, "input", b.input, U8, b.size.check()?),
+            Self::Conv(b) => {
+                for span in [b.batch_norm, b.activation, b.weights] {
+                    o.parameter(span, 1);
+                }
+            }
+            Self::Concat(_) | Self::QuantizedConcat(_) => {}
         }
+        if let Output::Main { address, dtype, elements } = self.output() {
+            o.output = Some(operand("output", address, dtype, elements));
+        }
+        Ok(o)
     }
 
     /// Checks the sizes that decide how much is written.

@@ -379,30 +379,32 @@ pub struct ConcatRanges {
 }
 
 impl ConcatRanges {
-    fn read(source: &dyn Source, reader: &mut Reader<'_>) -> Result<Self> {
-        let head: Concat = reader.field()?;
-        let ranges = reader.take_items(head.count as usize, 8)?;
+    #[inline(never)]
+    fn read(source: &dyn Source, reader: &mut Reader<'_>) -> Self {
+        let head: Concat = reader.field();
+        let ranges = reader.take_items(head.count as usize, 8);
         let concat = Self { output: head.output, ranges, bytes: 0 };
         let mut bytes = 0u64;
-        concat.each(source, |range| {
+        let all = concat.each(source, &mut |range| {
             bytes = bytes.saturating_add(range.size.into());
             Ok(())
-        })?;
-        Ok(Self { bytes: count("bytes of the result", bytes as i64, 1 << 30)?, ..concat })
+        });
+        reader.accept(all);
+        let bytes = reader.accept(count("bytes of the result", bytes as i64, 1 << 30));
+        Self { bytes, ..concat }
     }
 
     /// Calls `each` with every range.
     pub fn each(
         &self,
         source: &dyn Source,
-        mut each: impl FnMut(MainRange) -> Result<()>,
+        each: &mut dyn FnMut(MainRange) -> Result<()>,
     ) -> Result<()> {
-        let end = self.ranges.offset + self.ranges.len;
-        let mut reader = Reader::new(source, self.ranges.offset, end);
+        let mut reader = Reader::of(source, self.ranges);
         while reader.remaining() > 0 {
-            each(reader.field()?)?;
+            each(reader.checked()?)?;
         }
-        Ok(())
+        reader.done()
     }
 }
 
@@ -478,54 +480,62 @@ pub struct Limits {
 }
 
 impl Operator {
-    /// Reads the body of a layer; `reader` ends where the body does.
-    pub fn read(
-        kind: u32,
-        source: &dyn Source,
-        reader: &mut Reader<'_>,
-        limits: &Limits,
-    ) -> Result<Self> {
-        let flags: u32 = reader.field()?;
-        Ok(match kind {
-            1 => Self::Add(reader.field()?),
-            2 => Self::QuantizedAdd(reader.field()?),
-            5 => Self::GlobalAveragePool(reader.field()?),
-            8 => Self::QuantizedMaxPool(reader.field()?),
-            9 => Self::AveragePool(reader.field()?),
-            11 => Self::Quantize(reader.field()?),
-            12 => Self::Dequantize(reader.field()?),
-            13 => Self::Requantize(reader.field()?, reader.take(256)?),
-            14 => Self::L2Normalize(reader.field()?),
-            15 => Self::Softmax(reader.field()?),
-            16 => Self::Concat(ConcatRanges::read(source, reader)?),
-            17 => Self::QuantizedConcat(ConcatRanges::read(source, reader)?),
+    /// Reads the body of a layer; `reader` ends where the body does, and remembers what is
+    /// wrong.
+    #[inline(never)]
+    pub fn read(kind: u32, source: &dyn Source, reader: &mut Reader<'_>, limits: &Limits) -> Self {
+        let flags: u32 = reader.field();
+        match kind {
+            1 => Self::Add(reader.field()),
+            2 => Self::QuantizedAdd(reader.field()),
+            5 => Self::GlobalAveragePool(reader.field()),
+            8 => Self::QuantizedMaxPool(reader.field()),
+            9 => Self::AveragePool(reader.field()),
+            11 => Self::Quantize(reader.field()),
+            12 => Self::Dequantize(reader.field()),
+            13 => Self::Requantize(reader.field(), reader.take(256)),
+            14 => Self::L2Normalize(reader.field()),
+            15 => Self::Softmax(reader.field()),
+            16 => Self::Concat(ConcatRanges::read(source, reader)),
+            17 => Self::QuantizedConcat(ConcatRanges::read(source, reader)),
             18 => {
-                let body: FullyConnected = reader.field()?;
-                let n = product(&[("inputs", body.in_channels), ("outputs", body.out_channels)])?;
-                let weights = reader.take_items(n, 4)?;
-                let bias = reader.take_items(body.out_channels as usize, 4)?;
+                let body: FullyConnected = reader.field();
+                let n = product(&[("inputs", body.in_channels), ("outputs", body.out_channels)]);
+                let n = reader.accept(n);
+                let weights = reader.take_items(n, 4);
+                let bias = reader.take_items(body.out_channels as usize, 4);
                 Self::FullyConnected(body, FullyConnectedWeights { weights, bias })
             }
-            20 => Self::Flatten(reader.field()?),
-            22 => Self::ResizeNearest(reader.field()?),
-            23 => Self::QuantizedResizeNearest(reader.field()?),
+            20 => Self::Flatten(reader.field()),
+            22 => Self::ResizeNearest(reader.field()),
+            23 => Self::QuantizedResizeNearest(reader.field()),
             24 => {
-                let body: ChannelwiseDequantize = reader.field()?;
-                let params = reader.take_items(body.channels as usize, 8)?;
+                let body: ChannelwiseDequantize = reader.field();
+                let params = reader.take_items(body.channels as usize, 8);
                 Self::ChannelwiseDequantize(body, params)
             }
-            25 => Self::Logistic(reader.field()?),
-            10240 => Self::Conv(Conv::read(flags, source, reader, limits)?),
-            10241 => Self::AddPadding(reader.field()?),
-            10242 => Self::RemovePadding(reader.field()?),
-            10243 => Self::Upload(reader.field()?),
+            25 => Self::Logistic(reader.field()),
+            10240 => match Conv::read(flags, source, reader, limits) {
+                Ok(body) => Self::Conv(body),
+                Err(error) => Self::failed(reader, error),
+            },
+            10241 => Self::AddPadding(reader.field()),
+            10242 => Self::RemovePadding(reader.field()),
+            10243 => Self::Upload(reader.field()),
             _ => {
-                return Err(match type_name(kind) {
+                let error = match type_name(kind) {
                     Some(name) => Error::about(Kind::Unimplemented, name, [kind.into(), 0]),
                     None => Error::about(Kind::UnknownOperator, "", [kind.into(), 0]),
-                });
+                };
+                Self::failed(reader, error)
             }
-        })
+        }
+    }
+
+    /// Any operator, behind an error that the reader remembers.
+    fn failed(reader: &mut Reader<'_>, error: Error) -> Self {
+        reader.fail(error);
+        Self::Logistic(reader.field())
     }
 
     /// The number of the layer type in the file.
@@ -635,21 +645,23 @@ impl ResizeNearest {
 }
 
 impl Conv {
+    #[inline(never)]
     fn read(
         flags: u32,
         source: &dyn Source,
         reader: &mut Reader<'_>,
         limits: &Limits,
     ) -> Result<Self> {
-        let head: ConvHead = reader.field()?;
+        let head: ConvHead = reader.checked()?;
         let at = |what: &'static str, offset: u32, len: usize| {
-            Reader::new(source, offset as usize, source.len()).take(len).map_err(|_| {
-                let end = u64::from(offset) + len as u64;
-                Error::about(Kind::OutOfFile, what, [end, source.len() as u64])
-            })
+            let end = u64::from(offset) + len as u64;
+            if end > source.len() as u64 {
+                return Err(Error::about(Kind::OutOfFile, what, [end, source.len() as u64]));
+            }
+            Ok(Span { offset: offset as usize, len })
         };
         let words = at("the KPU layer", head.layer_offset, 96)?;
-        let words = Reader::new(source, words.offset, words.offset + 96).field()?;
+        let words = Reader::of(source, words).checked()?;
         let layer = kpu::Layer::decode(&words).map_err(|e| e.at(head.layer_offset.into()))?;
         Ok(Self {
             main_output: (flags & 1 != 0).then_some(head.main_output),
@@ -663,18 +675,17 @@ impl Conv {
 }
 
 /// The product of sizes, each at least 1, the whole at most 2^30.
+#[inline(never)]
 pub(super) fn product(sizes: &[(&'static str, u32)]) -> Result<usize> {
+    const LIMIT: u64 = 1 << 30;
     let mut product = 1u64;
     for &(what, size) in sizes {
-        let size = count(what, size.into(), 1 << 30)? as u64;
-        product = product.saturating_mul(size);
-        if product > 1 << 30 {
-            return Err(Error::about(
-                Kind::Count,
-                what,
-                [size, (1 << 30) / (product / size).max(1)],
-            ));
+        let size = count(what, size.into(), LIMIT as i64)? as u64;
+        let most = LIMIT.checked_div(product).unwrap_or(0);
+        if size > most {
+            return Err(Error::about(Kind::Count, what, [size, most]));
         }
+        product *= size;
     }
     Ok(product as usize)
 }

@@ -86,7 +86,7 @@ impl Model {
     /// Reads the header; layers are not looked at.
     pub(super) fn read(source: &dyn Source) -> Result<Self> {
         let mut reader = Reader::new(source, 0, source.len());
-        let header: Header = reader.field()?;
+        let header: Header = reader.checked()?;
         if header.arch != 0 {
             return Err(Error::about(Kind::Field, "architecture", [header.arch.into(), 0]).at(8));
         }
@@ -102,9 +102,10 @@ impl Model {
         if header.layers == 0 {
             return Err(Error::about(Kind::Field, "number of layers", [0; 2]).at(12));
         }
-        reader.take_items(header.outputs as usize, 8)?;
-        let headers = reader.take_items(header.layers as usize, 8)?.offset;
+        reader.take_items(header.outputs as usize, 8);
+        let headers = reader.take_items(header.layers as usize, 8).offset;
         let bodies = reader.offset();
+        reader.done()?;
         let model = Self { header, headers, bodies, size: bodies };
         Ok(Self { size: model.bodies(source).end()?, ..model })
     }
@@ -113,8 +114,8 @@ impl Model {
     pub(super) fn check(&self, source: &dyn Source) -> Result<()> {
         for index in 0..self.header.outputs {
             let OutputRange { address, size } = self.output(source, index)?;
-            self.limits()
-                .check_main("output", address, Dtype::U8, size as usize)
+            check::operand("output", address, Dtype::U8, size as usize)
+                .check_read(&self.limits().memories())
                 .map_err(|e| e.at((HEADER_BYTES + index as usize * 8) as u64))?;
         }
         self.nodes(source).try_for_each(|layer| layer.map(drop))?;
@@ -149,7 +150,7 @@ impl Model {
                 [index.into(), self.header.outputs.into()],
             ));
         }
-        Reader::new(source, HEADER_BYTES + index as usize * 8, self.headers).field()
+        Reader::new(source, HEADER_BYTES + index as usize * 8, self.headers).checked()
     }
 
     /// Every layer, checked again as it is read.
@@ -164,7 +165,8 @@ impl Model {
     pub(super) fn node(&self, body: &Body, source: &dyn Source) -> Result<Node<Operator>> {
         let limits = self.limits();
         body.read(source, |kind, reader| {
-            let operator = Operator::read(kind, source, reader, &limits)?;
+            let operator = Operator::read(kind, source, reader, &limits);
+            reader.done()?;
             operator.check(source, &limits)?;
             Ok(operator)
         })

@@ -2,13 +2,14 @@
 
 use super::{
     operator::*,
-    range::{Limits, Memory, Range},
+    range::{Limits, Memory, Range, Shape4},
 };
 use crate::{
     error::{Error, Kind, Result},
-    kernels::{convolution::Convolution, nnil},
+    kernels::nnil,
     kpu::memory::{KPU_RAM_BYTES, ROW_BYTES, rows},
     model::{
+        operands::{Operand, Operands},
         reader::{Reader, count},
         source::Source,
     },
@@ -16,44 +17,8 @@ use crate::{
 };
 use Dtype::{F32, U8};
 
-/// One tensor of a node: its name, range, element type and number of elements.
-type Tensor<'r> = (&'static str, &'r Range, Dtype, usize);
-
-/// Checks a node that reads `inputs` and writes `output`.
-fn tensors(inputs: &[Tensor<'_>], output: Tensor<'_>, limits: &Limits) -> Result<()> {
-    let (what, range, dtype, n) = output;
-    range.check_write(what, dtype, n, limits)?;
-    let written = n * dtype.size();
-    for &(what, input, dtype, n) in inputs {
-        input.check_read(what, dtype, n, limits)?;
-        input.check_apart(what, n * dtype.size(), range, written)?;
-    }
-    Ok(())
-}
-
-/// Checks a node with one input.
-fn unary(
-    input: (&Range, Dtype, usize),
-    output: (&Range, Dtype, usize),
-    limits: &Limits,
-) -> Result<()> {
-    let (from, from_dtype, read) = input;
-    let (to, to_dtype, written) = output;
-    tensors(&[("input", from, from_dtype, read)], ("output", to, to_dtype, written), limits)
-}
-
-/// Checks an elementwise node; its number of elements is that of the input range.
-fn elementwise(input: (&Range, Dtype), output: (&Range, Dtype), limits: &Limits) -> Result<()> {
-    let n = input.0.elements();
-    unary((input.0, input.1, n), (output.0, output.1, n), limits)
-}
-
-/// What the kernel says of its sizes, or an error about `what`.
-fn sizes<T>(what: &'static str, value: i32, sizes: Option<T>) -> Result<T> {
-    sizes.ok_or(Error::about(Kind::Field, what, [i64::from(value) as u64, 0]))
-}
-
 /// The number of elements of a shape, at most 2^30.
+#[inline(never)]
 fn product(shape: &Shape) -> Result<usize> {
     elements(shape).filter(|&n| n <= 1 << 30).ok_or(Error::about(
         Kind::Count,
@@ -62,51 +27,20 @@ fn product(shape: &Shape) -> Result<usize> {
     ))
 }
 
-fn convolution(
-    input: &Range,
-    output: &Range,
-    dtype: Dtype,
-    convolution: &Convolution,
-    limits: &Limits,
-) -> Result<()> {
-    let [filter, _] = convolution.window.filter;
-    let shape = sizes("filter height", filter as i32, convolution.output())?;
-    let read = product(&convolution.input)?;
-    unary((input, dtype, read), (output, dtype, product(&shape)?), limits)
-}
-
-/// Matrices: `a`, `b`, the result.
-fn matrices(
-    ranges: [&Range; 3],
-    dtype: Dtype,
-    n: Option<[usize; 3]>,
-    a_rows: i32,
-    limits: &Limits,
-) -> Result<()> {
-    let [a, b, output] = ranges;
-    let [a_n, b_n, output_n] = sizes("rows of a", a_rows, n)?;
-    tensors(
-        &[("a", a, dtype, a_n), ("b", b, dtype, b_n)],
-        ("output", output, dtype, output_n),
-        limits,
-    )
-}
-
 impl ConcatInputs {
     /// Calls `each` with every input and its size in the concatenated dimension.
     pub fn each(
         &self,
         source: &dyn Source,
-        mut each: impl FnMut(Range, usize) -> Result<()>,
+        each: &mut dyn FnMut(Range, usize) -> Result<()>,
     ) -> Result<()> {
-        let end = |span: crate::model::Span| span.offset + span.len;
-        let mut ranges = Reader::new(source, self.ranges.offset, end(self.ranges));
-        let mut dims = Reader::new(source, self.dims.offset, end(self.dims));
+        let mut ranges = Reader::of(source, self.ranges);
+        let mut dims = Reader::of(source, self.dims);
         while ranges.remaining() > 0 {
-            let range = ranges.field()?;
-            each(range, count("concatenated dimension", dims.field::<i32>()?.into(), 1 << 30)?)?;
+            let (range, dim) = (ranges.checked()?, dims.checked::<i32>()?);
+            each(range, count("concatenated dimension", dim.into(), 1 << 30)?)?;
         }
-        Ok(())
+        ranges.done()
     }
 }
 
@@ -118,17 +52,25 @@ impl Concat {
         product(&[1, inner, outer, dim])
     }
 
+    fn input(&self, range: Range, dim: usize) -> Result<Operand> {
+        let (bytes, dtype) = (self.input_bytes(dim)?, range.dtype);
+        Ok(Operand::new("input", range, dtype, bytes.div_ceil(dtype.size())))
+    }
+
+    fn output_of(&self, bytes: usize) -> Operand {
+        let dtype = self.output.dtype;
+        Operand::new("output", self.output, dtype, bytes.div_ceil(dtype.size()))
+    }
+
     fn check(&self, inputs: &ConcatInputs, source: &dyn Source, limits: &Limits) -> Result<()> {
+        let output = self.output_of(self.output.size as usize);
         let mut total = 0;
-        inputs.each(source, |range, dim| {
-            let bytes = self.input_bytes(dim)?;
-            range.check_read("input", range.dtype, bytes.div_ceil(range.dtype.size()), limits)?;
-            range.check_apart("input", bytes, &self.output, self.output.size as usize)?;
-            total = product(&[1, 1, 1, total + bytes])?;
+        inputs.each(source, &mut |range, dim| {
+            self.input(range, dim)?.check_apart(&output, limits)?;
+            total = product(&[1, 1, 1, total + self.input_bytes(dim)?])?;
             Ok(())
         })?;
-        let dtype = self.output.dtype;
-        self.output.check_write("output", dtype, total.div_ceil(dtype.size()), limits)
+        self.output_of(total).check_write(limits)
     }
 }
 
@@ -139,8 +81,7 @@ impl KpuUpload {
         (n, ImageShape::new(c, h, w))
     }
 
-    fn check(&self, limits: &Limits) -> Result<()> {
-        self.input.check_read("input", U8, self.shape.elements(), limits)?;
+    fn check(&self) -> Result<()> {
         let (batches, image) = self.images();
         check_kpu_images("output", &self.output, batches, image)
     }
@@ -175,89 +116,19 @@ fn check_kpu_rows(what: &'static str, row: usize, batches: usize, image: ImageSh
 }
 
 impl KpuConv {
-    fn check(&self, limits: &Limits) -> Result<()> {
+    fn check(&self) -> Result<()> {
         check_kpu_rows("input", self.layer.src_row, self.batches, self.layer.input)?;
-        check_kpu_rows("output", self.layer.dst_row, self.batches, self.layer.output)?;
-        if self.main_output.size > 0 {
-            let bytes = product(&[1, 1, self.batches, self.layer.output.elements()])?;
-            self.main_output.check_write("output in main memory", U8, bytes, limits)?;
-        }
-        Ok(())
+        check_kpu_rows("output", self.layer.dst_row, self.batches, self.layer.output)
     }
 }
 
 impl Operator {
     /// Checks the node against the sizes of the memories.
     pub fn check(&self, source: &dyn Source, limits: &Limits) -> Result<()> {
+        self.operands()?.check(limits)?;
         match self {
-            Self::Binary(b) => {
-                let [n_a, n_b, n] = sizes("binary operator's shape", 0, b.options().elements())?;
-                let inputs = [("a", &b.a, F32, n_a), ("b", &b.b, F32, n_b)];
-                tensors(&inputs, ("output", &b.output, F32, n), limits)
-            }
             Self::Concat(b, inputs) => b.check(inputs, source, limits),
-            Self::Conv2d(b, _) => convolution(&b.input, &b.output, F32, &b.options().sizes, limits),
-            Self::Dequantize(b) => elementwise((&b.input, U8), (&b.output, F32), limits),
-            Self::MatMul(b, _) => {
-                matrices([&b.a, &b.b, &b.output], F32, b.options().elements(), b.a_rows, limits)
-            }
-            Self::Pad(b) => {
-                let shape = sizes("padding", b.pads.h.before, b.options().output())?;
-                let dtype = b.input.dtype;
-                let input = (&b.input, dtype, b.input_shape.elements());
-                unary(input, (&b.output, dtype, product(&shape)?), limits)
-            }
-            Self::Quantize(b) => elementwise((&b.input, F32), (&b.output, U8), limits),
-            Self::Reduce(b) => {
-                let [read, written] = sizes("reduced shape", 0, b.options().elements())?;
-                unary((&b.input, F32, read), (&b.output, F32, written), limits)
-            }
-            Self::ReduceWindow(b) | Self::CpuReduceWindow(b) => {
-                let pool = match self {
-                    Self::ReduceWindow(_) => b.options(),
-                    _ => b.options_nhwc(),
-                };
-                let shape = pool.and_then(|pool| pool.output());
-                let shape = sizes("filter height", b.window.filter_h, shape)?;
-                let input = (&b.input, F32, b.input_shape.elements());
-                unary(input, (&b.output, F32, product(&shape)?), limits)
-            }
-            Self::MemoryCopy(b) => {
-                let (from, to) = (b.input.dtype, b.output.dtype);
-                let n = b.input.size as usize;
-                unary(
-                    (&b.input, from, n / from.size()),
-                    (&b.output, to, n.div_ceil(to.size())),
-                    limits,
-                )
-            }
-            Self::ResizeImage(b) => {
-                let shape = sizes("output height", b.out_height, b.options().output())?;
-                let dtype = b.input.dtype;
-                let input = (&b.input, dtype, b.input_shape.elements());
-                unary(input, (&b.output, dtype, product(&shape)?), limits)
-            }
-            Self::Softmax(b) => {
-                let outer = count("outer size", b.outer_size.into(), 1 << 30)?;
-                let inner = count("inner size", b.inner_size.into(), 1 << 30)?;
-                let n = product(&[1, 1, outer, inner])?;
-                unary((&b.input, F32, n), (&b.output, F32, n), limits)
-            }
-            Self::Transpose(b) => {
-                let [axis, ..] = b.perm;
-                let (dtype, n) = (b.input.dtype, b.input_shape.elements());
-                sizes("permutation", axis, b.options().output())?;
-                unary((&b.input, dtype, n), (&b.output, dtype, n), limits)
-            }
-            Self::StridedSlice(b) => {
-                let [begin, ..] = b.begin;
-                let shape = sizes("slice index", begin, b.options().output())?;
-                let dtype = b.input.dtype;
-                let input = (&b.input, dtype, b.input_shape.elements());
-                unary(input, (&b.output, dtype, product(&shape)?), limits)
-            }
-            Self::Unary(b) => elementwise((&b.input, F32), (&b.output, F32), limits),
-            Self::Nnil(b, code) => {
+            Self::Nnil(_, code) => {
                 let mut program = [0; MAX_NNIL];
                 let program = program.get_mut(..code.len).ok_or(Error::about(
                     Kind::Count,
@@ -265,46 +136,179 @@ impl Operator {
                     [code.len as u64, MAX_NNIL as u64],
                 ))?;
                 source.read(code.offset, program)?;
-                sizes("nnil program", 0, nnil::Program::parse(program))?;
-                elementwise((&b.input, F32), (&b.output, F32), limits)
+                nnil::Program::parse(program).map(drop).ok_or(Error::about(
+                    Kind::Field,
+                    "nnil program",
+                    [0; 2],
+                ))
             }
-            Self::QuantizedConv2d(b, _) => {
-                convolution(&b.input, &b.output, U8, &b.options().sizes, limits)
-            }
-            Self::QuantizedMatMul(b, _) => {
-                let n = b.options().sizes.elements();
-                matrices([&b.a, &b.b, &b.output], U8, n, b.a_rows, limits)
-            }
-            Self::QuantizedBinary(b) => {
-                let n = b.options().shapes.elements();
-                let [n_a, n_b, n] = sizes("binary operator's shape", 0, n)?;
-                let inputs = [("a", &b.a, U8, n_a), ("b", &b.b, U8, n_b)];
-                tensors(&inputs, ("output", &b.output, U8, n), limits)
-            }
-            Self::TableLookup(b) => {
-                let n = b.input.elements();
-                let inputs = [("input", &b.input, U8, n), ("table", &b.table, U8, 256)];
-                tensors(&inputs, ("output", &b.output, U8, n), limits)
-            }
-            Self::Conv2dTranspose(b, _) => {
-                sizes("filter height", b.window.filter_h, b.options().weights())?;
-                let input = (&b.input, F32, b.input_shape.elements());
-                unary(input, (&b.output, F32, b.output_shape.elements()), limits)
-            }
-            Self::CpuConv2d(b, _) => {
-                convolution(&b.input, &b.output, F32, &b.options().sizes, limits)
-            }
-            Self::CpuDepthwise(b, _) => {
-                convolution(&b.input, &b.output, F32, &b.options().sizes, limits)
-            }
-            Self::CpuQuantizedConv2d(b, _) => {
-                convolution(&b.input, &b.output, U8, &b.options().sizes, limits)
-            }
-            Self::CpuQuantizedDepthwise(b, _) => {
-                convolution(&b.input, &b.output, U8, &b.options().sizes, limits)
-            }
-            Self::KpuUpload(b) => b.check(limits),
-            Self::KpuConv(b) => b.check(limits),
+            Self::KpuUpload(b) => b.check(),
+            Self::KpuConv(b) => b.check(),
+            _ => Ok(()),
         }
     }
+
+    /// What the node reads and writes in main memory, constants and the file; but for the inputs
+    /// and the output of a concatenation, which its own functions tell.
+    #[inline(never)]
+    pub fn operands(&self) -> Result<Operands> {
+        let mut o = Operands::default();
+        match self {
+            Self::Binary(b) => {
+                let sizes = b.options().elements();
+                two(&mut o, [&b.a, &b.b, &b.output], F32, "binary operator's shape", 0, sizes);
+            }
+            Self::QuantizedBinary(b) => {
+                let sizes = b.options().shapes.elements();
+                two(&mut o, [&b.a, &b.b, &b.output], U8, "binary operator's shape", 0, sizes);
+            }
+            Self::MatMul(b, bias) => {
+                let sizes = b.options().elements();
+                two(&mut o, [&b.a, &b.b, &b.output], F32, "rows of a", b.a_rows, sizes);
+                o.parameter(*bias, 4);
+            }
+            Self::QuantizedMatMul(b, bias) => {
+                let sizes = b.options().sizes.elements();
+                two(&mut o, [&b.a, &b.b, &b.output], U8, "rows of a", b.a_rows, sizes);
+                o.parameter(*bias, 4);
+            }
+            Self::Conv2d(Conv2d { input, output, window, .. }, w)
+            | Self::CpuConv2d(CpuConv2d { input, output, window, .. }, w)
+            | Self::CpuDepthwise(CpuDepthwise { input, output, window, .. }, w) => {
+                self.convolved(&mut o, [input, output], F32, window.filter_h, w);
+            }
+            Self::QuantizedConv2d(QuantizedConv2d { input, output, window, .. }, w)
+            | Self::CpuQuantizedConv2d(CpuQuantizedConv2d { input, output, window, .. }, w)
+            | Self::CpuQuantizedDepthwise(CpuQuantizedDepthwise { input, output, window, .. }, w) =>
+            {
+                self.convolved(&mut o, [input, output], U8, window.filter_h, w);
+            }
+            Self::Conv2dTranspose(b, w) => {
+                o.sizes("filter height", b.window.filter_h, b.options().weights().map(|n| [n]));
+                o.read("input", &b.input, F32, b.input_shape.elements());
+                o.write(&b.output, F32, b.output_shape.elements());
+                o.parameter(w.weights, 4);
+            }
+            Self::Dequantize(b) => same(&mut o, &b.input, U8, &b.output, F32),
+            Self::Quantize(b) => same(&mut o, &b.input, F32, &b.output, U8),
+            Self::Unary(b) => same(&mut o, &b.input, F32, &b.output, F32),
+            Self::Nnil(b, code) => {
+                same(&mut o, &b.input, F32, &b.output, F32);
+                o.parameter(*code, 1);
+            }
+            Self::Reduce(b) => {
+                let [n, written] = o.sizes("reduced shape", 0, b.options().elements());
+                o.read("input", &b.input, F32, n);
+                o.write(&b.output, F32, written);
+            }
+            Self::ReduceWindow(b) | Self::CpuReduceWindow(b) => {
+                let shape = self.pool().and_then(|pool| pool.output());
+                let filter = ("filter height", b.window.filter_h);
+                moved(&mut o, (&b.input, &b.input_shape), &b.output, F32, filter, shape)?;
+            }
+            Self::MemoryCopy(b) => {
+                let (bytes, from, to) = (b.input.size as usize, b.input.dtype, b.output.dtype);
+                o.read("input", &b.input, from, bytes / from.size());
+                o.write(&b.output, to, bytes.div_ceil(to.size()));
+            }
+            Self::Pad(b) => {
+                let (shape, what) = (b.options().output(), ("padding", b.pads.h.before));
+                moved(&mut o, (&b.input, &b.input_shape), &b.output, b.input.dtype, what, shape)?;
+            }
+            Self::ResizeImage(b) => {
+                let (shape, what) = (b.options().output(), ("output height", b.out_height));
+                moved(&mut o, (&b.input, &b.input_shape), &b.output, b.input.dtype, what, shape)?;
+            }
+            Self::Transpose(b) => {
+                let (shape, what) = (b.options().output(), ("permutation", b.perm[0]));
+                moved(&mut o, (&b.input, &b.input_shape), &b.output, b.input.dtype, what, shape)?;
+            }
+            Self::StridedSlice(b) => {
+                let (shape, what) = (b.options().output(), ("slice index", b.begin[0]));
+                moved(&mut o, (&b.input, &b.input_shape), &b.output, b.input.dtype, what, shape)?;
+            }
+            Self::Softmax(b) => {
+                let outer = count("outer size", b.outer_size.into(), 1 << 30)?;
+                let inner = count("inner size", b.inner_size.into(), 1 << 30)?;
+                let n = product(&[1, 1, outer, inner])?;
+                o.read("input", &b.input, F32, n);
+                o.write(&b.output, F32, n);
+            }
+            Self::TableLookup(b) => {
+                same(&mut o, &b.input, U8, &b.output, U8);
+                o.read("table", &b.table, U8, 256);
+            }
+            Self::KpuUpload(b) => o.read("input", &b.input, U8, b.shape.elements()),
+            Self::KpuConv(b) => {
+                for span in [b.batch_norm, b.activation, b.weights] {
+                    o.parameter(span, 1);
+                }
+                if b.main_output.size > 0 {
+                    let bytes = product(&[1, 1, b.batches, b.layer.output.elements()])?;
+                    o.write(&b.main_output, U8, bytes);
+                }
+            }
+            Self::Concat(..) => {}
+        }
+        o.possible()
+    }
+
+    #[inline(never)]
+    fn convolved(
+        &self,
+        o: &mut Operands,
+        [input, output]: [&Range; 2],
+        dtype: Dtype,
+        filter: i32,
+        w: &Weights,
+    ) {
+        let sizes = self.convolution();
+        let shapes = sizes.and_then(|sizes| Some([sizes.input, sizes.output()?]));
+        let n = shapes.and_then(|[input, output]| Some([elements(&input)?, elements(&output)?]));
+        let [read, written] = o.sizes("filter height", filter, n);
+        o.read("input", input, dtype, read);
+        o.write(output, dtype, written);
+        o.parameter(w.weights, dtype.size());
+        o.parameter(w.bias, 4);
+    }
+}
+
+/// Operands of an operator with two inputs.
+#[inline(never)]
+fn two(
+    o: &mut Operands,
+    [a, b, output]: [&Range; 3],
+    dtype: Dtype,
+    what: &'static str,
+    value: i32,
+    sizes: Option<[usize; 3]>,
+) {
+    let [n_a, n_b, n] = o.sizes(what, value, sizes);
+    o.read("a", a, dtype, n_a);
+    o.read("b", b, dtype, n_b);
+    o.write(output, dtype, n);
+}
+
+/// Operands of an elementwise operator; its number of elements is that of the input range.
+#[inline(never)]
+fn same(o: &mut Operands, input: &Range, from: Dtype, output: &Range, to: Dtype) {
+    let n = input.elements();
+    o.read("input", input, from, n);
+    o.write(output, to, n);
+}
+
+/// Operands of an operator that makes another shape of its input.
+#[inline(never)]
+fn moved(
+    o: &mut Operands,
+    (input, input_shape): (&Range, &Shape4),
+    output: &Range,
+    dtype: Dtype,
+    (what, value): (&'static str, i32),
+    shape: Option<Shape>,
+) -> Result<()> {
+    let shape = o.sizes(what, value, shape);
+    o.read("input", input, dtype, input_shape.elements());
+    o.write(output, dtype, product(&shape)?);
+    Ok(())
 }

@@ -74,7 +74,7 @@ impl Model {
     /// Reads the header; nodes are not looked at.
     pub(super) fn read(source: &dyn Source) -> Result<Self> {
         let mut reader = Reader::new(source, 0, source.len());
-        let header: Header = reader.field()?;
+        let header: Header = reader.checked()?;
         if header.target > 1 {
             return Err(Error::about(Kind::Target, "", [header.target.into(), 0]).at(12));
         }
@@ -89,12 +89,13 @@ impl Model {
                 );
             }
         }
-        let inputs = reader.take_items(header.inputs as usize, 16)?.offset;
-        let shapes = reader.take_items(header.inputs as usize, 16)?.offset;
-        let outputs = reader.take_items(header.outputs as usize, 16)?.offset;
-        let constants = reader.take(header.constants as usize)?;
-        let headers = reader.take_items(header.nodes as usize, 8)?.offset;
+        let inputs = reader.take_items(header.inputs as usize, 16).offset;
+        let shapes = reader.take_items(header.inputs as usize, 16).offset;
+        let outputs = reader.take_items(header.outputs as usize, 16).offset;
+        let constants = reader.take(header.constants as usize);
+        let headers = reader.take_items(header.nodes as usize, 8).offset;
         let bodies = reader.offset();
+        reader.done()?;
         let model =
             Self { header, inputs, shapes, outputs, constants, headers, bodies, size: bodies };
         Ok(Self { size: model.bodies(source).end()?, ..model })
@@ -159,7 +160,8 @@ impl Model {
     pub(super) fn node(&self, body: &Body, source: &dyn Source) -> Result<Node<Operator>> {
         let limits = self.limits();
         body.read(source, |opcode, reader| {
-            let operator = Operator::read(opcode, reader)?;
+            let operator = Operator::read(opcode, reader);
+            reader.done()?;
             operator.check(source, &limits)?;
             Ok(operator)
         })
@@ -183,7 +185,7 @@ fn check_input(range: &Range, shape: &Shape4, limits: &Limits) -> Result<()> {
 }
 
 fn field_at<F: Field>(source: &dyn Source, offset: usize) -> Result<F> {
-    Reader::new(source, offset, source.len()).field()
+    Reader::new(source, offset, source.len()).checked()
 }
 
 /// What a v4 file is made of, for writing one.

@@ -18,14 +18,10 @@ use crate::{
 
 /// Operators of kernels, stored as their number.
 macro_rules! operators {
-    ($($name:ident, $what:literal;)*) => {$(
+    ($($name:ident, $first:ident, $count:literal, $what:literal;)*) => {$(
         impl Field for $name {
-            fn read(reader: &mut Reader<'_>) -> Result<Self> {
-                let offset = reader.offset();
-                let number = reader.field()?;
-                Self::from_number(number).ok_or(
-                    Error::about(Kind::Field, $what, [u64::from(number), 0]).at(offset as u64),
-                )
+            fn read(reader: &mut Reader<'_>) -> Self {
+                Self::from_number(reader.choice($what, $count)).unwrap_or(Self::$first)
             }
 
             fn write(&self, sink: Sink<'_>) {
@@ -36,9 +32,9 @@ macro_rules! operators {
 }
 
 operators! {
-    BinaryOp, "binary operator";
-    UnaryOp, "unary operator";
-    ReduceOp, "reduce operator";
+    BinaryOp, Add, 6, "binary operator";
+    UnaryOp, Abs, 10, "unary operator";
+    ReduceOp, Mean, 4, "reduce operator";
 }
 
 choice! {
@@ -632,95 +628,102 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// Reads the body of a node; `reader` ends where the body does.
-    pub fn read(opcode: u32, reader: &mut Reader<'_>) -> Result<Self> {
-        Ok(match opcode {
-            0x00 => Self::Binary(reader.field()?),
+    /// Reads the body of a node; `reader` ends where the body does, and remembers what is wrong.
+    #[inline(never)]
+    pub fn read(opcode: u32, reader: &mut Reader<'_>) -> Self {
+        match opcode {
+            0x00 => Self::Binary(reader.field()),
             0x01 => {
-                let body: Concat = reader.field()?;
+                let body: Concat = reader.field();
                 let n = body.inputs as usize;
-                let inputs = ConcatInputs {
-                    ranges: reader.take_items(n, 16)?,
-                    dims: reader.take_items(n, 4)?,
-                };
-                Self::Concat(body, inputs)
+                let ranges = reader.take_items(n, 16);
+                Self::Concat(body, ConcatInputs { ranges, dims: reader.take_items(n, 4) })
             }
             0x02 => {
-                let body: Conv2d = reader.field()?;
-                let per_channel = grouped(body.input_shape.0[1], body.groups, body.out_channels)?;
-                let filters = Filters::new(body.out_channels, per_channel, &body.window)?;
-                Self::Conv2d(body, filters.read(reader)?)
+                let body: Conv2d = reader.field();
+                let inputs = grouped(body.input_shape, body.groups, body.out_channels);
+                let inputs = reader.accept(inputs);
+                let weights = FLOATS.read(reader, body.out_channels, inputs, &body.window);
+                Self::Conv2d(body, weights)
             }
-            0x03 => Self::Dequantize(reader.field()?),
+            0x03 => Self::Dequantize(reader.field()),
             0x04 => {
-                let body: MatMul = reader.field()?;
-                let bias =
-                    reader.take_items(count("columns of b", body.b_cols.into(), MAX_DIM)?, 4)?;
-                Self::MatMul(body, bias)
+                let body: MatMul = reader.field();
+                Self::MatMul(body, bias(reader, body.b_cols))
             }
-            0x05 => Self::Pad(reader.field()?),
-            0x06 => Self::Quantize(reader.field()?),
-            0x07 => Self::Reduce(reader.field()?),
-            0x08 => Self::ReduceWindow(reader.field()?),
-            0x09 => Self::MemoryCopy(reader.field()?),
-            0x0A => Self::ResizeImage(reader.field()?),
-            0x0B => Self::Softmax(reader.field()?),
-            0x0C => Self::Transpose(reader.field()?),
-            0x0D => Self::StridedSlice(reader.field()?),
-            0x0E => Self::Unary(reader.field()?),
+            0x05 => Self::Pad(reader.field()),
+            0x06 => Self::Quantize(reader.field()),
+            0x07 => Self::Reduce(reader.field()),
+            0x08 => Self::ReduceWindow(reader.field()),
+            0x09 => Self::MemoryCopy(reader.field()),
+            0x0A => Self::ResizeImage(reader.field()),
+            0x0B => Self::Softmax(reader.field()),
+            0x0C => Self::Transpose(reader.field()),
+            0x0D => Self::StridedSlice(reader.field()),
+            0x0E => Self::Unary(reader.field()),
             0x0F => {
-                let body: QuantizedConv2d = reader.field()?;
-                let per_channel = grouped(body.input_shape.0[1], body.groups, body.out_channels)?;
-                let filters = Filters::new(body.out_channels, per_channel, &body.window)?;
-                let bias = reader.take_items(filters.out_channels, 4)?;
-                let weights = reader.take_items(filters.weights, 1)?;
-                Self::QuantizedConv2d(body, Weights { weights, bias })
+                let body: QuantizedConv2d = reader.field();
+                let inputs = grouped(body.input_shape, body.groups, body.out_channels);
+                let inputs = reader.accept(inputs);
+                let order = Order { bias_first: true, ..BYTES };
+                let weights = order.read(reader, body.out_channels, inputs, &body.window);
+                Self::QuantizedConv2d(body, weights)
             }
             0x10 => {
-                let body: QuantizedMatMul = reader.field()?;
-                let bias =
-                    reader.take_items(count("columns of b", body.b_cols.into(), MAX_DIM)?, 4)?;
-                Self::QuantizedMatMul(body, bias)
+                let body: QuantizedMatMul = reader.field();
+                Self::QuantizedMatMul(body, bias(reader, body.b_cols))
             }
-            0x11 => Self::QuantizedBinary(reader.field()?),
-            0x12 => Self::TableLookup(reader.field()?),
+            0x11 => Self::QuantizedBinary(reader.field()),
+            0x12 => Self::TableLookup(reader.field()),
             0x13 => {
-                let body: Conv2dTranspose = reader.field()?;
+                let body: Conv2dTranspose = reader.field();
                 let out_channels = body.output_shape.0[1] as i32;
-                let per_channel = grouped(body.input_shape.0[1], body.groups, out_channels)?;
-                let filters = Filters::new(out_channels, per_channel, &body.window)?;
-                Self::Conv2dTranspose(body, filters.read(reader)?)
+                let inputs = grouped(body.input_shape, body.groups, out_channels);
+                let inputs = reader.accept(inputs);
+                let weights = FLOATS.read(reader, out_channels, inputs, &body.window);
+                Self::Conv2dTranspose(body, weights)
             }
-            0x14 => {
-                let body = reader.field()?;
-                let code = reader.take(reader.remaining())?;
-                Self::Nnil(body, code)
-            }
+            0x14 => Self::Nnil(reader.field(), reader.take(reader.remaining())),
             0x1001 => {
-                let body: CpuConv2d = reader.field()?;
-                let filters = Filters::new(body.out_channels, body.input_shape.0[3], &body.window)?;
-                Self::CpuConv2d(body, filters.read(reader)?)
+                let body: CpuConv2d = reader.field();
+                let [.., inputs] = body.input_shape.0;
+                let weights = FLOATS.read(reader, body.out_channels, inputs, &body.window);
+                Self::CpuConv2d(body, weights)
             }
             0x1002 => {
-                let body: CpuDepthwise = reader.field()?;
-                let filters = Filters::new(body.input_shape.0[3] as i32, 1, &body.window)?;
-                Self::CpuDepthwise(body, filters.read(reader)?)
+                let body: CpuDepthwise = reader.field();
+                let [.., channels] = body.input_shape.0;
+                Self::CpuDepthwise(body, FLOATS.read(reader, channels as i32, 1, &body.window))
             }
-            0x1003 => Self::CpuReduceWindow(reader.field()?),
+            0x1003 => Self::CpuReduceWindow(reader.field()),
             0x1004 => {
-                let body: CpuQuantizedConv2d = reader.field()?;
-                let filters = Filters::new(body.out_channels, body.input_shape.0[3], &body.window)?;
-                Self::CpuQuantizedConv2d(body, filters.read_bytes(reader)?)
+                let body: CpuQuantizedConv2d = reader.field();
+                let [.., inputs] = body.input_shape.0;
+                let weights = BYTES.read(reader, body.out_channels, inputs, &body.window);
+                Self::CpuQuantizedConv2d(body, weights)
             }
             0x1005 => {
-                let body: CpuQuantizedDepthwise = reader.field()?;
-                let filters = Filters::new(body.input_shape.0[3] as i32, 1, &body.window)?;
-                Self::CpuQuantizedDepthwise(body, filters.read_bytes(reader)?)
+                let body: CpuQuantizedDepthwise = reader.field();
+                let [.., channels] = body.input_shape.0;
+                let weights = BYTES.read(reader, channels as i32, 1, &body.window);
+                Self::CpuQuantizedDepthwise(body, weights)
             }
-            0x2001 => Self::KpuUpload(reader.field()?),
-            0x2002 => Self::KpuConv(KpuConv::read(reader)?),
-            _ => return Err(Error::about(Kind::UnknownOperator, "", [opcode.into(), 0])),
-        })
+            0x2001 => Self::KpuUpload(reader.field()),
+            0x2002 => match KpuConv::read(reader) {
+                Ok(body) => Self::KpuConv(body),
+                Err(error) => Self::failed(reader, error),
+            },
+            _ => {
+                let error = Error::about(Kind::UnknownOperator, "", [opcode.into(), 0]);
+                Self::failed(reader, error)
+            }
+        }
+    }
+
+    /// Any operator, behind an error that the reader remembers.
+    fn failed(reader: &mut Reader<'_>, error: Error) -> Self {
+        reader.fail(error);
+        Self::MemoryCopy(reader.field())
     }
 
     /// The number of the operator in the file.
@@ -866,59 +869,68 @@ pub const MAX_NNIL: usize = 1024;
 const MAX_DIM: i64 = 1 << 24;
 
 /// Input channels that one output channel sees.
-fn grouped(in_channels: usize, groups: i32, out_channels: i32) -> Result<usize> {
+fn grouped(input: Shape4, groups: i32, out_channels: i32) -> Result<usize> {
+    let [_, in_channels, ..] = input.0;
     let groups = count("groups", groups.into(), in_channels as i64)?;
     count("output channels", out_channels.into(), MAX_DIM)?;
     if !in_channels.is_multiple_of(groups) || !(out_channels as usize).is_multiple_of(groups) {
         return Err(Error::about(Kind::Field, "groups", [groups as u64, 0]));
     }
-    Ok(in_channels / groups)
+    Ok(in_channels.checked_div(groups).unwrap_or(0))
 }
 
-/// How many weights a convolution has.
-struct Filters {
-    out_channels: usize,
-    weights: usize,
+/// Reads the bias of a matrix product, one word a column.
+fn bias(reader: &mut Reader<'_>, columns: i32) -> Span {
+    let columns = reader.accept(count("columns of b", columns.into(), MAX_DIM));
+    reader.take_items(columns, 4)
 }
 
-impl Filters {
-    fn new(out_channels: i32, in_channels: usize, window: &Window) -> Result<Self> {
-        window.check()?;
-        let out_channels = count("output channels", out_channels.into(), MAX_DIM)?;
-        let weights = window
-            .taps()
-            .checked_mul(in_channels)
-            .and_then(|n| n.checked_mul(out_channels))
-            .ok_or(Error::about(Kind::Count, "number of weights", [u64::MAX, 1 << 32]))?;
-        Ok(Self { out_channels, weights })
-    }
+/// How the parameters of a convolution stand in the file.
+struct Order {
+    /// Bytes of a weight.
+    weight: usize,
+    /// The bias stands before the weights.
+    bias_first: bool,
+}
 
-    fn read(&self, reader: &mut Reader<'_>) -> Result<Weights> {
-        let weights = reader.take_items(self.weights, 4)?;
-        Ok(Weights { weights, bias: reader.take_items(self.out_channels, 4)? })
-    }
+const FLOATS: Order = Order { weight: 4, bias_first: false };
+const BYTES: Order = Order { weight: 1, bias_first: false };
 
-    fn read_bytes(&self, reader: &mut Reader<'_>) -> Result<Weights> {
-        let weights = reader.take_items(self.weights, 1)?;
-        Ok(Weights { weights, bias: reader.take_items(self.out_channels, 4)? })
+impl Order {
+    #[inline(never)]
+    fn read(
+        &self,
+        reader: &mut Reader<'_>,
+        out_channels: i32,
+        in_channels: usize,
+        window: &Window,
+    ) -> Weights {
+        reader.accept(window.check());
+        let out_channels = count("output channels", out_channels.into(), MAX_DIM);
+        let out_channels = reader.accept(out_channels);
+        let weights = window.taps().saturating_mul(in_channels).saturating_mul(out_channels);
+        let before = self.bias_first.then(|| reader.take_items(out_channels, 4));
+        let weights = reader.take_items(weights, self.weight);
+        Weights { weights, bias: before.unwrap_or_else(|| reader.take_items(out_channels, 4)) }
     }
 }
 
 impl KpuConv {
+    #[inline(never)]
     fn read(reader: &mut Reader<'_>) -> Result<Self> {
-        let head: KpuConvHead = reader.field()?;
+        let head: KpuConvHead = reader.checked()?;
         let layer = Layer::decode(&head.words)?;
         let batches = count("batches", head.batches.into(), 1 << 16)?;
         let mut behind_gap = |gap: u32, len: usize| {
-            reader.take(gap as usize)?;
+            reader.take(gap as usize);
             reader.take(len)
         };
         Ok(Self {
             main_output: head.main_output,
             batches,
-            batch_norm: behind_gap(layer.bn_addr, layer.batch_norm_bytes())?,
-            activation: behind_gap(layer.act_addr, ACTIVATION_BYTES)?,
-            weights: behind_gap(layer.weight_addr, layer.weights_bytes(true))?,
+            batch_norm: behind_gap(layer.bn_addr, layer.batch_norm_bytes()),
+            activation: behind_gap(layer.act_addr, ACTIVATION_BYTES),
+            weights: behind_gap(layer.weight_addr, layer.weights_bytes(true)),
             layer,
         })
     }

@@ -3,9 +3,9 @@
 use super::{operator::*, range};
 use crate::{
     kernels::{
-        Clamp, Layout, binary::Broadcast, conv2d, conv2d_transpose, convolution::Convolution,
-        gather, matmul, pad, quantize::Rescale, quantized_binary, quantized_conv2d, reduce,
-        reduce_window, resize::Resize, window,
+        Clamp, Layout, binary::Broadcast, conv2d_transpose, convolution::Convolution, gather,
+        matmul, pad, quantize::Rescale, quantized_binary, reduce, reduce_window, resize::Resize,
+        window,
     },
     tensor::Shape,
 };
@@ -34,22 +34,6 @@ impl range::Window {
             pad: [self.pad_h.options(), self.pad_w.options()],
         }
     }
-
-    fn convolution(
-        &self,
-        layout: Layout,
-        input: Shape,
-        groups: i32,
-        out_channels: usize,
-    ) -> Convolution {
-        let groups = usize::try_from(groups).unwrap_or(0);
-        Convolution { layout, input, groups, out_channels, window: self.options() }
-    }
-
-    fn nhwc(&self, stored: Shape, groups: usize, out_channels: usize) -> Convolution {
-        let window = self.options();
-        Convolution { layout: Layout::Nhwc, input: nhwc(stored), groups, out_channels, window }
-    }
 }
 
 /// N, C, H, W of a shape that is stored as N, H, W, C.
@@ -70,71 +54,58 @@ impl Binary {
     }
 }
 
-impl Conv2d {
-    /// As the kernel wants it.
-    pub fn options(&self) -> conv2d::Conv2d {
-        let out_channels = usize::try_from(self.out_channels).unwrap_or(0);
-        let input = self.input_shape.0;
-        let sizes = self.window.convolution(Layout::Nchw, input, self.groups, out_channels);
-        conv2d::Conv2d { sizes, clamp: self.clamp.options() }
+impl Operator {
+    /// The sizes of a convolution; `None` for other operators.
+    pub fn convolution(&self) -> Option<Convolution> {
+        let size = |n: i32| usize::try_from(n).unwrap_or(0);
+        let (layout, input, groups, out_channels, window) = match self {
+            Self::Conv2d(Conv2d { input_shape, groups, out_channels, window, .. }, _)
+            | Self::QuantizedConv2d(
+                QuantizedConv2d { input_shape, groups, out_channels, window, .. },
+                _,
+            ) => (Layout::Nchw, input_shape.0, size(*groups), size(*out_channels), window),
+            Self::CpuConv2d(CpuConv2d { input_shape, out_channels, window, .. }, _)
+            | Self::CpuQuantizedConv2d(
+                CpuQuantizedConv2d { input_shape, out_channels, window, .. },
+                _,
+            ) => (Layout::Nhwc, nhwc(input_shape.0), 1, size(*out_channels), window),
+            Self::CpuDepthwise(CpuDepthwise { input_shape, window, .. }, _)
+            | Self::CpuQuantizedDepthwise(CpuQuantizedDepthwise { input_shape, window, .. }, _) => {
+                let [.., channels] = input_shape.0;
+                (Layout::Nhwc, nhwc(input_shape.0), channels, channels, window)
+            }
+            _ => return None,
+        };
+        Some(Convolution { layout, input, groups, out_channels, window: window.options() })
     }
-}
 
-impl CpuConv2d {
-    /// As the kernel wants it.
-    pub fn options(&self) -> conv2d::Conv2d {
-        let out_channels = usize::try_from(self.out_channels).unwrap_or(0);
-        let sizes = self.window.nhwc(self.input_shape.0, 1, out_channels);
-        conv2d::Conv2d { sizes, clamp: self.clamp.options() }
+    /// What is added to each byte and each weight of a quantized convolution, and what makes bytes
+    /// of the sums.
+    pub fn quantization(&self) -> Option<(i32, i32, Rescale)> {
+        Some(match self {
+            Self::QuantizedConv2d(b, _) => {
+                (b.input_offset, b.filter_offset, b.requantize.options())
+            }
+            Self::CpuQuantizedConv2d(
+                CpuQuantizedConv2d { input_offset, filter_offset, requantize, .. },
+                _,
+            )
+            | Self::CpuQuantizedDepthwise(
+                CpuQuantizedDepthwise { input_offset, filter_offset, requantize, .. },
+                _,
+            ) => (input_offset.wrapping_neg(), filter_offset.wrapping_neg(), requantize.options()),
+            _ => return None,
+        })
     }
-}
 
-impl CpuDepthwise {
-    /// As the kernel wants it.
-    pub fn options(&self) -> conv2d::Conv2d {
-        let [.., channels] = self.input_shape.0;
-        let sizes = self.window.nhwc(self.input_shape.0, channels, channels);
-        conv2d::Conv2d { sizes, clamp: self.clamp.options() }
-    }
-}
-
-impl QuantizedConv2d {
-    /// As the kernel wants it.
-    pub fn options(&self) -> quantized_conv2d::QuantizedConv2d {
-        let out_channels = usize::try_from(self.out_channels).unwrap_or(0);
-        let input = self.input_shape.0;
-        quantized_conv2d::QuantizedConv2d {
-            sizes: self.window.convolution(Layout::Nchw, input, self.groups, out_channels),
-            input_offset: self.input_offset,
-            filter_offset: self.filter_offset,
-            rescale: self.requantize.options(),
-        }
-    }
-}
-
-impl CpuQuantizedConv2d {
-    /// As the kernel wants it.
-    pub fn options(&self) -> quantized_conv2d::QuantizedConv2d {
-        let out_channels = usize::try_from(self.out_channels).unwrap_or(0);
-        quantized_conv2d::QuantizedConv2d {
-            sizes: self.window.nhwc(self.input_shape.0, 1, out_channels),
-            input_offset: self.input_offset.wrapping_neg(),
-            filter_offset: self.filter_offset.wrapping_neg(),
-            rescale: self.requantize.options(),
-        }
-    }
-}
-
-impl CpuQuantizedDepthwise {
-    /// As the kernel wants it.
-    pub fn options(&self) -> quantized_conv2d::QuantizedConv2d {
-        let [.., channels] = self.input_shape.0;
-        quantized_conv2d::QuantizedConv2d {
-            sizes: self.window.nhwc(self.input_shape.0, channels, channels),
-            input_offset: self.input_offset.wrapping_neg(),
-            filter_offset: self.filter_offset.wrapping_neg(),
-            rescale: self.requantize.options(),
-        }
+    /// The window and sizes of a pooling operator; `None` for others.
+    pub fn pool(&self) -> Option<reduce_window::Pool> {
+        let (layout, input, window) = match self {
+            Self::ReduceWindow(b) => (Layout::Nchw, b.input_shape.0, &b.window),
+            Self::CpuReduceWindow(b) => (Layout::Nhwc, nhwc(b.input_shape.0), &b.window),
+            _ => return None,
+        };
+        reduce_window::Pool::new(layout, input, window.options())
     }
 }
 
@@ -188,18 +159,6 @@ impl Reduce {
     pub fn options(&self) -> reduce::Reduce {
         let (input, output) = (self.input_shape.0, self.output_shape.0);
         reduce::Reduce { op: self.op, input, output, init: self.init }
-    }
-}
-
-impl ReduceWindow {
-    /// As the kernel wants it, for 0x08.
-    pub fn options(&self) -> Option<reduce_window::Pool> {
-        reduce_window::Pool::new(Layout::Nchw, self.input_shape.0, self.window.options())
-    }
-
-    /// As the kernel wants it, for 0x1003.
-    pub fn options_nhwc(&self) -> Option<reduce_window::Pool> {
-        reduce_window::Pool::new(Layout::Nhwc, nhwc(self.input_shape.0), self.window.options())
     }
 }
 

@@ -106,9 +106,10 @@ fn step_of(operator: &Operator, source: &dyn Source) -> Result<Step> {
         Operator::Transpose(b) => known(b.options().output()),
         Operator::StridedSlice(b) => known(b.options().output()),
         Operator::KpuUpload(b) => Step::Known(b.shape.0),
-        Operator::Conv2d(b, _) => known(b.options().sizes.output()),
-        Operator::QuantizedConv2d(b, _) => known(b.options().sizes.output()),
-        Operator::ReduceWindow(b) => known(b.options().and_then(|pool| pool.output())),
+        Operator::Conv2d(..) | Operator::QuantizedConv2d(..) => {
+            known(operator.convolution().and_then(|sizes| sizes.output()))
+        }
+        Operator::ReduceWindow(_) => known(operator.pool().and_then(|pool| pool.output())),
         Operator::ResizeImage(b) => known(b.options().output()),
         Operator::KpuConv(b) => {
             let image = b.layer.output;
@@ -117,7 +118,7 @@ fn step_of(operator: &Operator, source: &dyn Source) -> Result<Step> {
         Operator::Concat(b, inputs) => {
             let mut first = None;
             let mut total = 0;
-            inputs.each(source, |range, dim| {
+            inputs.each(source, &mut |range, dim| {
                 first.get_or_insert((range, dim));
                 total += dim;
                 Ok(())

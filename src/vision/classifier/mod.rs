@@ -11,6 +11,7 @@ pub use file::{File, Form};
 use crate::{
     error::{Error, Kind, Result},
     math::{fma, sqrt},
+    tensor::copy,
 };
 
 /// Rounds of k-means at most. The centres stand still long before, unless rounding lets two samples
@@ -122,7 +123,7 @@ impl<'m> Classifier<'m> {
         let (Some(centre), Some(present)) = (centre, self.present.get_mut(class)) else {
             return Err(Error::about(Kind::NoPlace, "class", [class as u64, places]));
         };
-        centre.copy_from_slice(feature);
+        copy(feature, centre);
         *present = 1;
         Ok(class)
     }
@@ -134,7 +135,7 @@ impl<'m> Classifier<'m> {
         let Some(place) = self.samples.chunks_exact_mut(self.feature.get()).nth(sample) else {
             return Err(Error::about(Kind::PlacesFull, "samples", [sample as u64, 0]));
         };
-        place.copy_from_slice(feature);
+        copy(feature, place);
         self.sample_count += 1;
         Ok(sample)
     }
