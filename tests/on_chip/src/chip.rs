@@ -3,7 +3,7 @@
 use core::{arch::global_asm, panic::PanicInfo, slice};
 
 use k210_pac::UARTHS;
-use maix_kpu::kpu::Hardware;
+use maix_kpu::kpu::{Accelerator, Hardware};
 
 use crate::{INPUT, Memory, run};
 
