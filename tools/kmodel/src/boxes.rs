@@ -110,7 +110,7 @@ impl BoxOptions {
         let limits = Limits { threshold: self.threshold, nms: self.nms };
         let found = yolo.detect(&output.numbers(), limits, &mut memory)?;
         let (path, net) = input;
-        let picture = image::open(path).ok();
+        let picture = picture::open(path).ok();
         let size = picture.as_ref().map_or(net, |p| (p.width(), p.height()));
         let resize = fitting.resize.filter(|_| size != net).unwrap_or(Resize::Stretch);
         let found: Vec<(Region, &Detection)> =

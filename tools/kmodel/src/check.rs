@@ -10,7 +10,7 @@ use maix_kpu::{model::Model, session::Requirements};
 
 /// Arguments of `check`.
 #[derive(Args)]
-pub struct Options {
+pub struct CheckOptions {
     #[command(flatten)]
     model: ModelPath,
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub fn needed(model: &Model, file: &ModelFile) -> Result<usize> {
 }
 
 /// Fails with the reason unless every model loads and fits.
-pub fn run(options: &Options) -> Result<()> {
+pub fn run(options: &CheckOptions) -> Result<()> {
     let free = options.room.bytes();
     for file in options.model.read_all()? {
         let needed = needed(&open(&file)?, &file)?;

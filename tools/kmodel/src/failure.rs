@@ -3,7 +3,7 @@
 use std::{fmt::Display, path::Path};
 
 /// A result whose error is for the user's eyes.
-pub type Result<T> = std::result::Result<T, Failure>;
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// An error of two lines.
 #[derive(Debug)]

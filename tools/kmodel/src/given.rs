@@ -72,11 +72,11 @@ pub enum Given {
 impl Given {
     /// Reads a file for an input of the model.
     pub fn read(path: &Path, tensor: &Tensor, fitting: &Fitting) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|e| Failure::file(path, e))?;
+        let read = || fs::read(path).map_err(|e| Failure::file(path, e));
         match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
-            Some("bin") => Ok(Self::Raw(bytes)),
-            Some("npy") => Self::array(&bytes, tensor).map_err(|e| e.of(path.display())),
-            _ => Self::picture(path, &bytes, tensor, fitting),
+            Some("bin") => Ok(Self::Raw(read()?)),
+            Some("npy") => Self::array(&read()?, tensor).map_err(|e| e.of(path.display())),
+            _ => Self::picture(path, tensor, fitting),
         }
     }
 
@@ -95,8 +95,9 @@ impl Given {
         })
     }
 
-    fn picture(path: &Path, bytes: &[u8], tensor: &Tensor, fitting: &Fitting) -> Result<Self> {
-        let mut picture = picture::decode(path, bytes)?;
+    /// Reads a picture for an input of the model.
+    pub fn picture(path: &Path, tensor: &Tensor, fitting: &Fitting) -> Result<Self> {
+        let mut picture = picture::open(path)?;
         let wanted = tensor.image();
         if tensor.batches() != 1 || !matches!(wanted.channels, 1 | 3) {
             return Err(Failure::new(

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 /// Arguments of `info`.
 #[derive(Args)]
-pub struct Options {
+pub struct InfoOptions {
     #[command(flatten)]
     model: ModelPath,
     /// Print JSON; an array if a .kfpkg holds several models
@@ -35,7 +35,7 @@ pub struct Options {
 const RECENT: [u32; 2] = [0x12, 0x14];
 
 /// Describes every model that is meant.
-pub fn run(options: &Options) -> Result<()> {
+pub fn run(options: &InfoOptions) -> Result<()> {
     let mut reports = Vec::new();
     for file in options.model.read_all()? {
         reports.push(report(&file, options.room, options.clocks)?);

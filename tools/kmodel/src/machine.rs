@@ -1,6 +1,11 @@
 //! A model in the simulator, with all the memory that it wants.
 
-use crate::{check::open, failure::Result, model_file::ModelFile};
+use crate::{
+    check::open,
+    failure::{Failure, Result},
+    model_file::ModelFile,
+    text::Notes,
+};
 use maix_kpu::{
     input::{Conversion, Input},
     kpu::{Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
@@ -9,8 +14,9 @@ use maix_kpu::{
     tensor::Dtype,
 };
 
-/// A model's working memory and the KPU's.
+/// A model, its working memory and the KPU's.
 pub struct Machine {
+    file: ModelFile,
     model: Model,
     memory: Vec<u8>,
     ram: Vec<u8>,
@@ -37,32 +43,43 @@ impl Value {
 
 impl Machine {
     /// For a model.
-    pub fn of(file: &ModelFile) -> Result<Self> {
-        let model = open(file)?;
+    pub fn of(file: ModelFile) -> Result<Self> {
+        let model = open(&file)?;
         let memory = vec![0; Requirements::of(&model, &&file.bytes[..])?.bytes()];
-        Ok(Self { model, memory, ram: vec![0; KPU_RAM_BYTES], scratch: vec![0; SCRATCH_BYTES] })
+        let (ram, scratch) = (vec![0; KPU_RAM_BYTES], vec![0; SCRATCH_BYTES]);
+        Ok(Self { file, model, memory, ram, scratch })
     }
 
-    /// The model.
-    pub fn model(&self) -> &Model {
-        &self.model
+    /// The model's metadata.
+    pub fn notes(&self) -> Notes {
+        Notes::of(&self.model, &self.file.bytes)
     }
 
     /// Type and shape of every input.
-    pub fn inputs(&self, file: &ModelFile) -> Result<Vec<Tensor>> {
-        let source = &&file.bytes[..];
+    pub fn inputs(&self) -> Result<Vec<Tensor>> {
+        let source = &&self.file.bytes[..];
         (0..self.model.input_count()).map(|i| Ok(self.model.input(source, i)?)).collect()
+    }
+
+    /// The only input.
+    pub fn input(&self) -> Result<Tensor> {
+        match self.inputs()?[..] {
+            [input] => Ok(input),
+            ref inputs => Err(Failure::new(
+                format!("{}: the model has {} inputs, not one", self.file.name, inputs.len()),
+                "use `kmodel run`, which takes --input several times",
+            )),
+        }
     }
 
     /// Runs the model once and gives its outputs.
     pub fn forward(
         &mut self,
-        file: &ModelFile,
         inputs: &[Input<'_>],
         conversion: Option<Conversion>,
         trace: &mut dyn Trace,
     ) -> Result<Vec<Value>> {
-        let source = &&file.bytes[..];
+        let source = &&self.file.bytes[..];
         let mut session = Session::new(self.model, source, &mut self.memory)?;
         if let Some(conversion) = conversion {
             session.set_conversion(conversion);

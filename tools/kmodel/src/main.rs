@@ -1,28 +1,47 @@
-//! `kmodel`: inspects, runs and checks kmodels.
+//! `kmodel`: inspects, runs, checks and compiles kmodels.
 
 mod boxes;
 mod check;
+mod compile;
+mod dot;
 mod estimate;
 mod failure;
 mod given;
 mod graph;
+mod infer;
 mod info;
 mod machine;
 mod model_file;
 mod node;
 mod npy;
+mod pack;
+mod package;
 mod picture;
 mod profile;
+mod progress;
 mod run;
 mod text;
+mod unpack;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Inspects, runs and checks K210 kmodels.
+/// Inspects, runs, checks and compiles K210 kmodels.
+///
+/// Exit status: 0 done, 1 the model or an input is at fault, 2 the call is. Called through a link named
+/// ncc, the commands compile and infer take the command lines of nncase 0.2.
 #[derive(Parser)]
-#[command(version)]
+#[command(
+    name = "kmodel",
+    bin_name = "kmodel",
+    version,
+    disable_version_flag = true,
+    propagate_version = true
+)]
 struct Arguments {
+    /// Print version
+    #[arg(short = 'V', short_alias = 'v', long, action = ArgAction::Version, global = true)]
+    version: Option<bool>,
     #[command(subcommand)]
     command: Command,
 }
@@ -30,23 +49,38 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Shows what a model holds, needs and (estimated) how long it takes on the chip
-    Info(info::Options),
+    Info(info::InfoOptions),
     /// Runs a model, bit for bit as the chip does
-    Run(run::Options),
+    Run(run::RunOptions),
     /// Tells whether a model loads and fits
-    Check(check::Options),
+    Check(check::CheckOptions),
+    /// Compiles a .tflite or .onnx model to a kmodel
+    Compile(Box<compile::CompileOptions>),
+    /// Runs a model on every file of a folder
+    Infer(infer::InferOptions),
+    /// Puts models and firmware into a .kfpkg with their flash addresses
+    Pack(pack::PackOptions),
+    /// Takes the files out of a .kfpkg
+    Unpack(unpack::UnpackOptions),
 }
 
 fn main() -> ExitCode {
+    let one = |result: failure::Result<()>| result.map_err(|failure| vec![failure]);
     let result = match Arguments::parse().command {
-        Command::Info(options) => info::run(&options),
-        Command::Run(options) => run::run(&options),
-        Command::Check(options) => check::run(&options),
+        Command::Info(options) => one(info::run(&options)),
+        Command::Run(options) => one(run::run(&options)),
+        Command::Check(options) => one(check::run(&options)),
+        Command::Compile(options) => compile::run(&options),
+        Command::Infer(options) => one(infer::run(&options)),
+        Command::Pack(options) => one(pack::run(&options)),
+        Command::Unpack(options) => one(unpack::run(&options)),
     };
-    let Err(failure) = result else { return ExitCode::SUCCESS };
-    eprintln!("error: {}", failure.what);
-    if !failure.hint.is_empty() {
-        eprintln!("  hint: {}", failure.hint);
+    let Err(failures) = result else { return ExitCode::SUCCESS };
+    for failure in failures {
+        eprintln!("error: {}", failure.what);
+        if !failure.hint.is_empty() {
+            eprintln!("  hint: {}", failure.hint);
+        }
     }
     ExitCode::FAILURE
 }

@@ -73,12 +73,12 @@ impl ModelPath {
 }
 
 /// Whether the bytes are a zip archive, which a .kfpkg is.
-fn is_archive(bytes: &[u8]) -> bool {
+pub fn is_archive(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04")
 }
 
 /// Names and contents of an archive's files.
-fn members(archive: Vec<u8>) -> Result<Vec<(String, Vec<u8>)>> {
+pub fn members(archive: Vec<u8>) -> Result<Vec<(String, Vec<u8>)>> {
     let damaged = |error: &dyn std::fmt::Display| {
         Failure::new(format!("damaged archive: {error}"), "copy the .kfpkg again")
     };

@@ -75,8 +75,9 @@ impl Resize {
 }
 
 /// Opens a picture.
-pub fn decode(path: &Path, bytes: &[u8]) -> Result<DynamicImage> {
-    image::load_from_memory(bytes)
+pub fn open(path: &Path) -> Result<DynamicImage> {
+    let bytes = std::fs::read(path).map_err(|e| Failure::file(path, e))?;
+    image::load_from_memory(&bytes)
         .map_err(|e| Failure::new(format!("{}: {e}", path.display()), "give a .png, .jpg or .bmp"))
 }
 

@@ -24,7 +24,7 @@ use std::{
 
 /// Arguments of `run`.
 #[derive(Args)]
-pub struct Options {
+pub struct RunOptions {
     #[command(flatten)]
     model: ModelPath,
     /// Raw values in C, H, W order (.bin), an array (.npy) or a picture (.png, .jpg, .bmp); once for
@@ -84,20 +84,19 @@ impl Trace for Crcs {
 }
 
 /// Runs a model once.
-pub fn run(options: &Options) -> Result<()> {
-    let file = options.model.read_one()?;
-    let mut machine = Machine::of(&file)?;
-    let tensors = machine.inputs(&file)?;
+pub fn run(options: &RunOptions) -> Result<()> {
+    let mut machine = Machine::of(options.model.read_one()?)?;
+    let tensors = machine.inputs()?;
     let given = given::read_all(&options.input, &tensors, &options.fitting)?;
     let inputs: Vec<_> = given.iter().map(Given::input).collect();
-    let mut notes = Notes::of(machine.model(), &file.bytes);
+    let mut notes = machine.notes();
     if let Some(path) = &options.labels {
         let labels = fs::read_to_string(path).map_err(|e| Failure::file(path, e))?;
         notes.labels = labels.lines().map(str::to_string).collect();
     }
     let mut crcs = Crcs::default();
     let trace: &mut dyn Trace = if options.trace { &mut crcs } else { &mut () };
-    let outputs = machine.forward(&file, &inputs, options.fitting.conversion(), trace)?;
+    let outputs = machine.forward(&inputs, options.fitting.conversion(), trace)?;
     if let Some(folder) = &options.output {
         save(folder, &outputs, options.format)?;
     }
@@ -131,7 +130,7 @@ fn save(folder: &Path, outputs: &[Value], format: Format) -> Result<()> {
 }
 
 /// The largest values of a vector; none for anything else.
-fn best(options: &Options, output: &Value) -> Vec<Ranked> {
+fn best(options: &RunOptions, output: &Value) -> Vec<Ranked> {
     if output.tensor.image().plane() != 1 || options.boxes.wanted() {
         return Vec::new();
     }
@@ -149,7 +148,7 @@ fn label<'n>(notes: &'n Notes, output: &Value, class: usize) -> Option<&'n str> 
 }
 
 fn report(
-    options: &Options,
+    options: &RunOptions,
     crcs: &Crcs,
     outputs: &[Value],
     notes: &Notes,
@@ -186,7 +185,7 @@ fn report(
     report
 }
 
-fn print(options: &Options, crcs: &Crcs, outputs: &[Value], notes: &Notes, boxes: &[Json]) {
+fn print(options: &RunOptions, crcs: &Crcs, outputs: &[Value], notes: &Notes, boxes: &[Json]) {
     for (index, operator, tensor, crc) in &crcs.0 {
         println!("{index} {operator} {tensor} {crc:08x}");
     }

@@ -2,5 +2,7 @@
 
 mod check;
 mod common;
+mod compile;
 mod info;
+mod package;
 mod run;

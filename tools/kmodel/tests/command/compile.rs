@@ -1,0 +1,175 @@
+//! `kmodel compile` and `infer`, also as `ncc`.
+
+use crate::common::*;
+use std::process::Command;
+
+fn digit_of(model: &str) -> String {
+    let shown =
+        printed(&["run", model, "--input", &example("mnist/pictures/4_0.png"), "--top", "1"]);
+    shown.lines().nth(1).unwrap().trim().split(':').next().unwrap().to_string()
+}
+
+#[test]
+fn the_example_compiles_to_the_right_digit_and_the_same_bytes() {
+    let folder = Folder::new();
+    let (tflite, dataset) = (example("mnist/mnist.tflite"), example("mnist/calibration"));
+    let labels = folder.file("labels.txt", b"a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n");
+    let mut models = Vec::new();
+    for name in ["a.kmodel", "b.kmodel"] {
+        let (out, report) = (folder.path(name), folder.path("report.json"));
+        let table = printed(&[
+            "compile",
+            &tflite,
+            &out,
+            "-i",
+            "tflite",
+            "--dataset",
+            &dataset,
+            "--report",
+            &report,
+            "--labels",
+            &labels,
+            "--dump-weights-range",
+        ]);
+        assert!(table.contains("KPU RAM") && table.contains(&format!("wrote {out}")), "{table}");
+        assert_eq!(table.lines().filter(|line| line.contains(": weights ")).count(), 7);
+        let report: serde_json::Value =
+            serde_json::from_slice(&folder.read("report.json")).unwrap();
+        let rows = report["rows"].as_array().unwrap();
+        let nodes = json(&["info", &out, "--json"])["nodes"].as_array().unwrap().len();
+        assert_eq!(rows.len(), nodes);
+        assert_eq!(digit_of(&out), "4");
+        models.push(folder.read(name));
+    }
+    assert_eq!(models[0], models[1]);
+    let info = json(&["info", &folder.path("a.kmodel"), "--json"]);
+    assert_eq!(info["metadata"]["labels"][9], "j");
+}
+
+#[cfg(unix)]
+#[test]
+fn nccs_command_lines_work_through_a_link() {
+    let folder = Folder::new();
+    let link = folder.path("ncc");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_kmodel"), &link).unwrap();
+    let ncc = |arguments: &[&str]| {
+        let output =
+            Command::new(&link).args(arguments).current_dir(folder.path("")).output().unwrap();
+        (output.status.code(), text(&output.stdout).to_string(), text(&output.stderr).to_string())
+    };
+    let tflite = example("mnist/mnist.tflite");
+    let (status, _, errors) = ncc(&[
+        "compile",
+        &tflite,
+        "m.kmodel",
+        "-i",
+        "tflite",
+        "-o",
+        "kmodel",
+        "-t",
+        "k210",
+        "--dataset",
+        &example("mnist/calibration"),
+        "--dataset-format",
+        "image",
+        "--inference-type",
+        "uint8",
+        "--input-mean",
+        "0",
+        "--input-std",
+        "1",
+        "--dump-ir",
+        "--input-type",
+        "uint8",
+        "--max-allocator-solve-secs",
+        "120",
+        "--calibrate-method",
+        "l2",
+        "--dump-weights-range",
+        "--weights-quantize-threshold",
+        "1024",
+        "--output-quantize-threshold",
+        "4096",
+        "--no-quantized-binary",
+    ]);
+    assert_eq!(status, Some(0), "{errors}");
+    assert!(errors.is_empty(), "no progress bar outside a terminal: {errors}");
+    assert_eq!(digit_of(&folder.path("m.kmodel")), "4");
+    let graph = String::from_utf8(folder.read("ir_optimized.dot")).unwrap();
+    assert!(graph.starts_with("digraph") && graph.contains("softmax"), "{graph}");
+
+    let (status, ..) = ncc(&["infer", "m.kmodel", "out", "--dataset", &example("mnist/pictures")]);
+    assert_eq!(status, Some(0));
+    for digit in 0..10 {
+        let scores = floats(&folder.read(&format!("out/{digit}_0.bin")));
+        assert!(scores[digit] > 0.5, "{digit}: {scores:?}");
+    }
+    let (status, version, _) = ncc(&["-v"]);
+    assert_eq!(status, Some(0));
+    assert!(version.starts_with("kmodel "), "{version}");
+}
+
+#[test]
+fn inference_in_float_takes_the_range_that_is_given() {
+    let folder = Folder::new();
+    let (tflite, out) = (example("mnist/mnist.tflite"), folder.path("m.kmodel"));
+    let float = ["compile", &tflite, &out, "--inference-type", "float", "--input-range", "-1,1"];
+    printed(&[&float[..], &["--report", &folder.path("r.html")]].concat());
+    let info = json(&["info", &out, "--json"]);
+    assert_eq!(info["metadata"]["input_range"], serde_json::json!([-1.0, 1.0]));
+    assert_eq!(info["inputs"][0]["dtype"], "float32");
+    assert!(text(&folder.read("r.html")).starts_with("<!doctype html>"));
+
+    // Mean and standard deviation that say what the metadata says give the same.
+    let pictures = example("mnist/pictures");
+    printed(&["infer", &out, &folder.path("plain"), "--dataset", &pictures]);
+    let explicit = ["--input-mean", "0.5", "--input-std", "0.5"];
+    let (one, zero) = (folder.path("explicit"), folder.path("zero"));
+    printed(&[&["infer", &out, &one, "--dataset", &pictures], &explicit[..]].concat());
+    printed(&["infer", &out, &zero, "--dataset", &pictures, "--input-mean", "0"]);
+    assert_eq!(folder.read("plain/3_0.bin"), folder.read("explicit/3_0.bin"));
+    assert_ne!(folder.read("plain/3_0.bin"), folder.read("zero/3_0.bin"));
+}
+
+#[test]
+fn raw_data_sets_are_read() {
+    let folder = Folder::new();
+    let model = example("mnist/mnist_uint8.kmodel");
+    let pixels = image::open(example("mnist/pictures/3_0.png")).unwrap().into_luma8().into_raw();
+    std::fs::create_dir(folder.path("raw")).unwrap();
+    folder.file("raw/three.data", &pixels);
+    let (out, raw) = (folder.path("out"), folder.path("raw"));
+    printed(&["infer", &model, &out, "--dataset", &raw, "--dataset-format", "raw"]);
+    assert!(floats(&folder.read("out/three.bin"))[3] > 0.9);
+    folder.file("raw/three.bin", &pixels);
+    let [what, _] = failed(&["infer", &model, &out, "--dataset", &raw, "--dataset-format", "raw"]);
+    assert!(what.contains("three.bin and") && what.contains("would both give"), "{what}");
+    let [what, _] = failed(&["infer", &model, &out, "--dataset", &raw]);
+    assert!(what.contains("no inputs"), "{what}");
+}
+
+#[test]
+fn what_cannot_be_compiled_is_said() {
+    let folder = Folder::new();
+    let (tflite, out) = (example("mnist/mnist.tflite"), folder.path("m.kmodel"));
+    let [what, hint] = failed(&["compile", &tflite, &out]);
+    assert!(what.contains("--dataset") && hint.contains("float"), "{what} {hint}");
+    let text = folder.file("notes.txt", b"hello there");
+    let [what, _] = failed(&["compile", &text, &out]);
+    assert!(what.contains("TensorFlow Lite"), "{what}");
+    let [what, _] = failed(&["compile", &tflite, &out, "--report", "r.txt"]);
+    assert!(what.contains("r.txt"), "{what}");
+    let usage: [&[&str]; 6] = [
+        &["--target", "cpu"],
+        &["-i", "caffe"],
+        &["--allow-ops", "0x02"],
+        &["--input-range", "0,1", "--input-mean", "0.5"],
+        &["--input-std", "0"],
+        &["--calibrate-method", "best"],
+    ];
+    for options in usage {
+        let output = kmodel(&[&["compile", &tflite, &out], options].concat());
+        assert_eq!(output.status.code(), Some(2), "{options:?}");
+    }
+    assert!(!std::path::Path::new(&out).exists());
+}
