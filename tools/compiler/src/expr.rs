@@ -99,6 +99,11 @@ impl Expr {
         self.binary(BinaryOp::Mul, other)
     }
 
+    /// `self / other`
+    pub fn over(self, other: Expr) -> Self {
+        self.binary(BinaryOp::Div, other)
+    }
+
     /// The larger of `self` and `other`.
     pub fn max(self, other: f32) -> Self {
         self.binary(BinaryOp::Max, Expr::Const(other))

@@ -295,6 +295,18 @@ pub struct Resize {
     pub half_pixel: bool,
 }
 
+impl Resize {
+    /// Whether the chip's runtime gives the same for images of these sizes (height, width).
+    pub fn is_of_runtime(&self, from: [usize; 2], to: [usize; 2]) -> bool {
+        // With whole factors the nearest pixel is the same with and without half pixels.
+        let whole = (0..2).all(|a| to[a].is_multiple_of(from[a]));
+        match (self.bilinear, self.half_pixel) {
+            (true, half) => !half || from == to,
+            (false, half) => (!self.align_corners && (whole || !half)) || from == to,
+        }
+    }
+}
+
 impl Op {
     /// The name for people.
     pub fn name(&self) -> &'static str {

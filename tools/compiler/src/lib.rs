@@ -1,4 +1,4 @@
-//! Compiles `.tflite` models to K210 kmodels.
+//! Compiles `.tflite` and `.onnx` models to K210 kmodels.
 //!
 //! ```text
 //! bytes -> import -> graph -> optimize -> calibrate -> lower -> program -> emit -> kmodel
@@ -88,7 +88,7 @@ pub fn compile(
             "use firmware with kmodel v4 (maixpy_*_with_kmodel_v4_support), or our library, which runs both",
         )]);
     }
-    let imported = import::import(model, format)?;
+    let imported = import::import(model, format, options.model_folder.as_deref())?;
     let (mut graph, mut warnings) = (imported.graph, imported.warnings);
     optimize::optimize(&mut graph);
     if graph.nodes.is_empty() {

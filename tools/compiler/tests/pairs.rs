@@ -28,7 +28,7 @@ struct Pair {
 fn read(folder: &Path, name: &str, entry: &Value) -> Pair {
     let folder = folder.join(name);
     let tflite = std::fs::read(folder.join("model.tflite")).unwrap();
-    let graph = import::import(&tflite, InputFormat::Tflite).unwrap().graph;
+    let graph = import::import(&tflite, InputFormat::Tflite, None).unwrap().graph;
     let shape = graph.shape(graph.inputs[0]).to_vec();
     let range = if entry["input_range"].as_str().unwrap().starts_with("0..255") {
         (0.0, 255.0)

@@ -10,6 +10,7 @@ mod window;
 use std::sync::Arc;
 
 pub(crate) use shape::transpose;
+pub(crate) use window::{nearest, sources};
 
 use crate::graph::{BinaryOp, Graph, Node, Op, ReduceOp, TensorId, broadcast, strides};
 

@@ -47,8 +47,13 @@ pub fn resize(resize: &Resize, x: &[f32], shape: &[usize], out: &[usize]) -> Vec
     y
 }
 
+/// For each output index its source, for a resize to the nearest pixel.
+pub fn nearest(resize: &Resize, input: usize, output: usize) -> Vec<usize> {
+    sources(resize, input, output).into_iter().map(|s| s.0).collect()
+}
+
 /// For each output index its two source indices and the weight of the second.
-fn sources(resize: &Resize, input: usize, output: usize) -> Vec<(usize, usize, f32)> {
+pub fn sources(resize: &Resize, input: usize, output: usize) -> Vec<(usize, usize, f32)> {
     let scale = if resize.align_corners && output > 1 {
         (input - 1) as f32 / (output - 1) as f32
     } else {

@@ -140,6 +140,14 @@ impl Builder {
         }
     }
 
+    /// `max(x, 0) + slope * min(x, 0)`, the slope of each channel its own.
+    pub fn prelu(&mut self, x: TensorId, slope: TensorId) -> Result<TensorId> {
+        let positive = self.map(x, Expr::relu())?;
+        let negative = self.map(x, Expr::X.min(0.0))?;
+        let negative = self.binary(BinaryOp::Mul, negative, slope)?;
+        self.binary(BinaryOp::Add, positive, negative)
+    }
+
     /// The same elements under another shape.
     pub fn reshape(&mut self, x: TensorId, shape: Vec<usize>) -> Result<TensorId> {
         let before = self.shape(x);

@@ -1,10 +1,16 @@
-//! From a model file to the [graph](crate::graph): `.tflite`.
+//! From a model file to the [graph](crate::graph): `.tflite` and `.onnx`.
 
 mod build;
 mod flatbuffer;
+mod half;
 mod ints;
+pub mod onnx;
+mod onnx_ops;
+pub mod onnx_proto;
 pub mod tflite;
 mod tflite_ops;
+
+use std::path::Path;
 
 use crate::{graph::Graph, problem::Problem};
 
@@ -37,14 +43,14 @@ impl InputFormat {
     }
 }
 
-/// Reads a model.
-pub fn import(bytes: &[u8], format: InputFormat) -> Result<Imported, Vec<Problem>> {
+/// Reads a model; `folder` is where an ONNX model's external data lies.
+pub fn import(
+    bytes: &[u8],
+    format: InputFormat,
+    folder: Option<&Path>,
+) -> Result<Imported, Vec<Problem>> {
     match format {
         InputFormat::Tflite => tflite::import(bytes),
-        InputFormat::Onnx => Err(vec![Problem::general(
-            "the model file",
-            "ONNX files cannot be read yet",
-            "convert it to TensorFlow Lite first, for example with onnx2tf",
-        )]),
+        InputFormat::Onnx => onnx::import(bytes, folder),
     }
 }

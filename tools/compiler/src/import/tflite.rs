@@ -6,6 +6,7 @@ use super::{
     Imported,
     build::{Builder, MAX_ELEMENTS, Value, text},
     flatbuffer::Table,
+    half::half_to_f32,
     ints::Ints,
     tflite_ops,
 };
@@ -154,18 +155,6 @@ fn buffer_bytes(buffer: &Table<'_>, file: &[u8]) -> Result<Vec<u8>, Fault> {
             .ok_or_else(|| Fault::damaged("a buffer lies outside the file"));
     }
     Ok(buffer.vector(0)?.bytes()?.to_vec())
-}
-
-/// A number of 16 bits (IEEE 754 half precision).
-pub(super) fn half_to_f32(bits: u16) -> f32 {
-    let (sign, exponent, fraction) = (bits >> 15, bits >> 10 & 0x1F, u32::from(bits & 0x3FF));
-    let magnitude = match exponent {
-        0 => fraction as f32 * 2f32.powi(-24),
-        0x1F if fraction == 0 => f32::INFINITY,
-        0x1F => f32::NAN,
-        e => f32::from_bits((u32::from(e) + 112) << 23 | fraction << 13),
-    };
-    if sign == 1 { -magnitude } else { magnitude }
 }
 
 /// One operator with its operands, for [`tflite_ops`].
@@ -396,14 +385,6 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn half_precision_numbers() {
-        assert_eq!(half_to_f32(0x3C00), 1.0);
-        assert_eq!(half_to_f32(0xC500), -5.0);
-        assert_eq!(half_to_f32(0x0001), 2f32.powi(-24));
-        assert_eq!(half_to_f32(0xFC00), f32::NEG_INFINITY);
-    }
 
     #[test]
     fn garbage_is_refused() {

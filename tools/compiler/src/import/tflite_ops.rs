@@ -748,13 +748,9 @@ fn binary_plain(b: &mut Builder, call: &Call<'_>, op: BinaryOp) -> Result<Vec<Va
     Ok(vec![Value::Tensor(b.binary(op, x, y)?)])
 }
 
-/// `max(x, 0) + slope * min(x, 0)`, the slope of each channel its own.
 fn prelu(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Value>> {
     let (x, slope) = operands(b, call)?;
-    let positive = b.map(x, Expr::relu())?;
-    let negative = b.map(x, Expr::X.min(0.0))?;
-    let negative = b.binary(BinaryOp::Mul, negative, slope)?;
-    Ok(vec![Value::Tensor(b.binary(BinaryOp::Add, positive, negative)?)])
+    Ok(vec![Value::Tensor(b.prelu(x, slope)?)])
 }
 
 fn concat(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Value>> {

@@ -2,7 +2,7 @@
 
 use maix_kpu::tensor::Dtype;
 
-use super::{Frame, KpuHome, Lowering, convolution::kpu_pool};
+use super::{Frame, KpuHome, Lowering, convolution::kpu_pool, float::resize_step};
 use crate::{
     expr::Expr,
     graph::{BinaryOp, Node, Op, Window},
@@ -83,9 +83,8 @@ impl<'g> Lowering<'g> {
                 self.define_byte(op, vec![bytes], y)
             }
             Op::Resize(resize) if self.has_bytes(x) && !resize.bilinear => {
-                let op = self.resize_step(resize, x, y)?;
                 let bytes = self.byte(x)?;
-                self.define_byte(op, vec![bytes], y)
+                self.define_byte(resize_step(resize), vec![bytes], y)
             }
             _ => Ok(false),
         }

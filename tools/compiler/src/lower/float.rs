@@ -107,9 +107,8 @@ impl<'g> Lowering<'g> {
                 Ok(())
             }
             Op::Resize(resize) => {
-                let op = self.resize_step(resize, x, node.output)?;
                 let input = self.float(x)?;
-                self.define_float(op, vec![input], node.output)
+                self.define_float(resize_step(resize), vec![input], node.output)
             }
         }
     }
@@ -287,27 +286,6 @@ impl<'g> Lowering<'g> {
         part
     }
 
-    pub(super) fn resize_step(
-        &self,
-        resize: &Resize,
-        x: TensorId,
-        y: TensorId,
-    ) -> Result<StepOp, Problem> {
-        let (from, to) = (self.graph.shape(x), self.graph.shape(y));
-        let op = StepOp::Resize { bilinear: resize.bilinear, align_corners: resize.align_corners };
-        let whole = (2..4).all(|d| to[d].is_multiple_of(from[d]));
-        match (resize.half_pixel, resize.bilinear) {
-            // With whole factors the nearest pixel is the same either way.
-            (false, true) => Ok(op),
-            (_, false) if !resize.align_corners && (whole || !resize.half_pixel) => Ok(op),
-            _ if from == to => Ok(op),
-            _ => Err(self.problem(
-                "the chip's runtime resizes without half-pixel centres (and rounds down to the nearest pixel)",
-                "use nearest-neighbour resizing by a whole factor, or tf.compat.v1.image.resize_bilinear without half_pixel_centers",
-            )),
-        }
-    }
-
     /// A function of every element, operator by operator.
     pub(super) fn function(&mut self, f: &Expr, x: ValueId, tensor: Option<TensorId>) -> ValueId {
         match self.term(f, x, tensor) {
@@ -382,6 +360,11 @@ impl<'g> Lowering<'g> {
         });
         self.push(StepOp::Binary { op, clamp }, vec![a, b], Dtype::F32, shape, tensor)
     }
+}
+
+/// The runtime's resize; others are rewritten before.
+pub(super) fn resize_step(resize: &Resize) -> StepOp {
+    StepOp::Resize { bilinear: resize.bilinear, align_corners: resize.align_corners }
 }
 
 enum Term {

@@ -37,7 +37,9 @@ pub fn fold(graph: &mut Graph) -> bool {
             Op::MatMul { mut bias } => {
                 let weights = graph.nodes[producer].inputs[1];
                 let Some(data) = graph.tensors[weights].data.clone() else { return false };
-                if graph.shape(weights).len() != 2 {
+                // A constant a channel of a tensor of rank 4 is none a column.
+                let is_column = graph.shape(x).len() != 4 || scale.len().max(offset.len()) == 1;
+                if graph.shape(weights).len() != 2 || !is_column {
                     return false;
                 }
                 let columns = bias.len();

@@ -5,6 +5,7 @@ mod batch_norm;
 mod constants;
 pub mod equalize;
 mod pads;
+mod resize;
 mod shapes;
 
 use crate::graph::Graph;
@@ -12,6 +13,7 @@ use crate::graph::Graph;
 /// Applies all rewrites until none finds anything more.
 pub fn optimize(graph: &mut Graph) {
     constants::fold(graph);
+    resize::to_matrices(graph);
     loop {
         let changed = [
             activations::fuse,
