@@ -215,7 +215,7 @@ fn v4_reads(operator: &V4, source: &dyn Source) -> Result<Vec<(Range, Option<Sha
         V4::QuantizedBinary(b) => vec![(b.a, Some(b.a_shape.0)), (b.b, Some(b.b_shape.0))],
         V4::Concat(_, inputs) => {
             let mut ranges = Vec::new();
-            inputs.each(source, |range, _| {
+            inputs.each(source, &mut |range, _| {
                 ranges.push((range, None));
                 Ok(())
             })?;
@@ -278,7 +278,7 @@ fn v3_reads(operator: &V3, source: &dyn Source) -> Result<Vec<Tensor>> {
         V3::Concat(b) | V3::QuantizedConcat(b) => {
             let dtype = if matches!(operator, V3::Concat(_)) { F32 } else { U8 };
             let mut parts = Vec::new();
-            b.each(source, |range| {
+            b.each(source, &mut |range| {
                 parts.push(flat(range.address, dtype, range.size / dtype.size() as u32));
                 Ok(())
             })?;
