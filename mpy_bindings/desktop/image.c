@@ -354,7 +354,9 @@ static mp_obj_t image_to_grayscale(size_t n_args, const mp_obj_t *args, mp_map_t
     desktop_picture_t to = image_allocate(from->width, from->height, 1);
     desktop_convert(from, &to);
     if (copy) {
-        uint8_t *planes = m_new0(uint8_t, byte_count(&to));
+        // The boards' copy has planes too, with nothing useful in them.
+        uint8_t *planes = m_new(uint8_t, byte_count(&to));
+        desktop_planes(&to, planes);
         return image_new(to, planes);
     }
     // The new object lies on the old one's memory.

@@ -85,8 +85,12 @@ static void describe_image(const kpu_image_t *image, maix_kpu_data_t *data) {
 // The calls that make an image fit.
 static void advise(vstr_t *text, const kpu_image_t *image, const maix_kpu_tensor_t *input) {
     bool gray = image->bytes_per_pixel == 1;
-    vstr_printf(text, "%dx%d with %d channels, the image is %dx%d with %d: img = img", (int)input->w, (int)input->h,
+    vstr_printf(text, "%dx%d with %d channels, the image is %dx%d with %d", (int)input->w, (int)input->h,
         (int)input->c, image->width, image->height, gray ? 1 : 3);
+    if (input->c != 1 && input->c != 3) {
+        return;
+    }
+    vstr_add_str(text, ": img = img");
     if ((uint32_t)image->width != input->w || (uint32_t)image->height != input->h) {
         vstr_printf(text, ".resize(%d, %d)", (int)input->w, (int)input->h);
     }

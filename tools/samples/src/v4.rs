@@ -389,3 +389,39 @@ pub fn image() -> Vec<u8> {
     let input = Range { memory: Memory::Kpu, dtype: Dtype::U8, start: 0, size };
     b.finish((input, Shape4([1, 3, 12, 10])), &[output])
 }
+
+/// What a YOLOv3 model of two outputs ends with. Input: 72 values of 0 to 1. Outputs: the same as
+/// values of -8 to 8, a grid of 2 x 2 cells with 18 channels; and the largest of its cells.
+pub fn grids() -> Vec<u8> {
+    let mut b = Builder::default();
+    let shape = Shape4([1, 18, 2, 2]);
+    let [input, scaled, fine] = [(); 3].map(|()| b.tensor(Dtype::F32, 72));
+    let coarse = b.tensor(Dtype::F32, 18);
+    for (a, number, op, output) in
+        [(input, 16f32, BinaryOp::Mul, scaled), (scaled, -8f32, BinaryOp::Add, fine)]
+    {
+        let number = b.constant(Dtype::F32, &number.to_le_bytes());
+        let body = Binary {
+            a,
+            b: number,
+            output,
+            op,
+            a_shape: shape,
+            b_shape: Shape4([1, 1, 1, 1]),
+            output_shape: shape,
+            clamp: NO_CLAMP,
+        };
+        b.node(0x00, &body, &[]);
+    }
+    let body = ReduceWindow {
+        input: fine,
+        output: coarse,
+        op: ReduceOp::Max,
+        input_shape: shape,
+        window: window(2, 2, NO_PAD),
+        init: f32::NEG_INFINITY,
+        clamp: NO_CLAMP,
+    };
+    b.node(0x08, &body, &[]);
+    b.finish((input, Shape4([1, 1, 9, 8])), &[fine, coarse])
+}
