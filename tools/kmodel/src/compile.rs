@@ -160,22 +160,13 @@ impl CompileOptions {
             Element::Float => ElementType::Float,
             Element::Uint8 => ElementType::Uint8,
         };
-        let (mean, std) = match self.input_range {
-            Some((low, high)) => (-low / (high - low), 1.0 / (high - low)),
-            None => (self.input_mean, self.input_std),
-        };
-        if !mean.is_finite() || !std.is_finite() {
-            return Err(Failure::new(
-                "the input's mean or range is no usable number",
-                "check --input-mean",
-            ));
+        if !self.input_mean.is_finite() {
+            return Err(Failure::new("--input-mean is no number", "give a number such as 0.5"));
         }
         let labels = match &self.labels {
             Some(path) => fs::read_to_string(path).map_err(|e| Failure::file(path, e))?,
             None => String::new(),
         };
-        // The library may know more options than this command.
-        #[allow(clippy::needless_update)]
         Ok(Options {
             input_format: self.input_format.map(|format| match format {
                 Format::Tflite => InputFormat::Tflite,
@@ -196,8 +187,10 @@ impl CompileOptions {
                 Order::Nchw => Layout::Nchw,
                 Order::Nhwc => Layout::Nhwc,
             },
-            input_mean: mean,
-            input_std: std,
+            input_mean: self.input_mean,
+            input_std: self.input_std,
+            input_range: self.input_range,
+            model_folder: self.model.parent().map(Path::to_path_buf),
             calibrate_method: match self.calibrate_method {
                 Calibration::NoClip => CalibrateMethod::NoClip,
                 Calibration::L2 => CalibrateMethod::L2,
@@ -213,7 +206,6 @@ impl CompileOptions {
             },
             allowed_ops: self.allow_ops.clone(),
             labels: labels.lines().map(str::to_string).collect(),
-            ..Options::default()
         })
     }
 

@@ -9,8 +9,11 @@ use crate::{
 use maix_kpu::{
     input::{Conversion, Input},
     kpu::{Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
-    model::{Model, Tensor},
-    session::{Requirements, Session, trace::Trace},
+    model::{Model, Node, Operator, Tensor},
+    session::{
+        Requirements, Session,
+        trace::{Trace, Written},
+    },
     tensor::Dtype,
 };
 
@@ -94,5 +97,24 @@ impl Machine {
             outputs.push(Value { tensor, bytes });
         }
         Ok(outputs)
+    }
+}
+/// Keeps what every node wrote.
+#[derive(Default)]
+pub struct Recorder {
+    /// Name of the node's operator and its result, in order.
+    pub nodes: Vec<(&'static str, Value)>,
+}
+
+impl Trace for Recorder {
+    fn end(
+        &mut self,
+        node: &Node<Operator>,
+        mut result: Written<'_>,
+    ) -> maix_kpu::error::Result<()> {
+        let mut bytes = Vec::new();
+        result.pieces(|piece| bytes.extend_from_slice(piece))?;
+        self.nodes.push((node.operator.name(), Value { tensor: result.tensor()?, bytes }));
+        Ok(())
     }
 }

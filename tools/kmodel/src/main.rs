@@ -2,6 +2,7 @@
 
 mod boxes;
 mod check;
+mod compare;
 mod compile;
 mod dot;
 mod estimate;
@@ -19,6 +20,7 @@ mod package;
 mod picture;
 mod profile;
 mod progress;
+mod reference;
 mod run;
 mod text;
 mod unpack;
@@ -58,6 +60,8 @@ enum Command {
     Compile(Box<compile::CompileOptions>),
     /// Runs a model on every file of a folder
     Infer(infer::InferOptions),
+    /// Shows where the values of two models begin to differ, and by how much
+    Compare(compare::CompareOptions),
     /// Puts models and firmware into a .kfpkg with their flash addresses
     Pack(pack::PackOptions),
     /// Takes the files out of a .kfpkg
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         Command::Check(options) => one(check::run(&options)),
         Command::Compile(options) => compile::run(&options),
         Command::Infer(options) => one(infer::run(&options)),
+        Command::Compare(options) => one(compare::run(&options)),
         Command::Pack(options) => one(pack::run(&options)),
         Command::Unpack(options) => one(unpack::run(&options)),
     };

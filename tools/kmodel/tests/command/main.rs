@@ -2,6 +2,7 @@
 
 mod check;
 mod common;
+mod compare;
 mod compile;
 mod info;
 mod package;

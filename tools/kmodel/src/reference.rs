@@ -1,0 +1,189 @@
+//! The float model that a kmodel was compiled from, as a reference.
+//!
+//! A kmodel does not say which tensor of the model a node computes. So each node is compared with
+//! every tensor of the same shape and takes the one that it comes closest to; bytes are scaled to it
+//! by least squares, since their scale and zero point are not stored either.
+
+use crate::{
+    compare::{Distance, Row},
+    failure::{Failure, Result},
+    given::{Fitting, Given},
+    machine::{Machine, Recorder, Value},
+    text,
+};
+use kmodel_compiler::{
+    eval,
+    graph::Graph,
+    import::{self, InputFormat},
+};
+use maix_kpu::{input::Conversion, model::Tensor, tensor::Dtype};
+use std::{fs, path::Path, sync::Arc};
+
+/// Fewest bytes whose scale can be told from their values.
+const FEWEST: usize = 8;
+/// A tensor that is farther away than this is no counterpart.
+const FARTHEST: f64 = 3.0;
+
+/// The float model.
+pub struct Reference {
+    graph: Graph,
+}
+
+impl Reference {
+    /// Reads a .tflite or .onnx file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).map_err(|e| Failure::file(path, e))?;
+        let format = InputFormat::detect(&bytes).ok_or_else(|| {
+            Failure::new(
+                format!("{}: neither TensorFlow Lite nor ONNX", path.display()),
+                "give the model that the kmodel was compiled from",
+            )
+        })?;
+        match import::import(&bytes, format, path.parent()) {
+            Ok(imported) => Ok(Self { graph: imported.graph }),
+            Err(problems) => {
+                let first = problems.first().map(ToString::to_string).unwrap_or_default();
+                Err(Failure::new(
+                    format!(
+                        "{}: {} problems, the first: {}",
+                        path.display(),
+                        problems.len(),
+                        first.lines().next().unwrap_or_default()
+                    ),
+                    "see all of them with `kmodel compile`",
+                ))
+            }
+        }
+    }
+
+    /// Runs both models; a row for each node and output of the kmodel.
+    pub fn compare(
+        &self,
+        machine: &mut Machine,
+        given: &[Given],
+        fitting: &Fitting,
+    ) -> Result<Vec<Row>> {
+        let tensors = machine.inputs()?;
+        let counts: Vec<usize> =
+            self.graph.inputs.iter().map(|&id| self.graph.tensors[id].elements()).collect();
+        if !tensors.iter().map(Tensor::elements).eq(counts.iter().copied()) {
+            return Err(Failure::new(
+                "the models take different inputs",
+                "give the model that the kmodel was compiled from",
+            ));
+        }
+        let range = fitting.input_range.or(machine.notes().input_range);
+        let mut real = Vec::new();
+        for ((given, tensor), &id) in given.iter().zip(&tensors).zip(&self.graph.inputs) {
+            let range = range.or(self.graph.tensors[id].range).unwrap_or((0.0, 1.0));
+            real.push(numbers(given, tensor, range)?);
+        }
+        let mut known: Vec<(usize, Arc<[f32]>)> = Vec::new();
+        let real: Vec<&[f32]> = real.iter().map(Vec::as_slice).collect();
+        let expected = eval::run(&self.graph, &real, &mut |id, values| {
+            known.push((id, values.into()));
+        });
+        let mut recorder = Recorder::default();
+        let inputs: Vec<_> = given.iter().map(Given::input).collect();
+        let outputs = machine.forward(&inputs, fitting.conversion(), &mut recorder)?;
+        let mut rows = Vec::new();
+        for (index, (operator, value)) in recorder.nodes.iter().enumerate() {
+            let closest = self.closest(value, &known);
+            rows.push(Row {
+                name: format!("node {index}"),
+                what: match closest {
+                    Some((id, _)) => format!("{operator}: {}", self.graph.tensors[id].name),
+                    None => operator.to_string(),
+                },
+                tensor: text::tensor(&value.tensor),
+                difference: closest.map(|(_, distance)| distance),
+                is_output: false,
+            });
+        }
+        for (index, (value, expected)) in outputs.iter().zip(&expected).enumerate() {
+            rows.push(Row {
+                name: format!("output {index}"),
+                what: String::new(),
+                tensor: text::tensor(&value.tensor),
+                difference: distance(value, expected),
+                is_output: true,
+            });
+        }
+        Ok(rows)
+    }
+
+    /// The tensor that a node's result comes closest to.
+    fn closest(&self, value: &Value, known: &[(usize, Arc<[f32]>)]) -> Option<(usize, Distance)> {
+        let sizes = |dims: &[usize]| dims.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
+        let wanted = sizes(&value.tensor.shape);
+        let flat = value.tensor.elements();
+        known
+            .iter()
+            .filter(|(id, _)| {
+                let sizes = sizes(&self.graph.tensors[*id].shape);
+                sizes == wanted
+                    || sizes == [flat]
+                    || (wanted == [flat] && sizes.iter().product::<usize>() == flat)
+            })
+            .filter_map(|(id, expected)| Some((*id, distance(value, expected)?)))
+            .filter(|(_, distance)| distance.decibels > FARTHEST)
+            .max_by(|a, b| a.1.decibels.total_cmp(&b.1.decibels))
+    }
+}
+
+/// The numbers that a kmodel's input stands for.
+fn numbers(given: &Given, tensor: &Tensor, (low, high): (f32, f32)) -> Result<Vec<f32>> {
+    let conversion = Conversion::range(low, high);
+    if tensor.dtype == Dtype::F32 {
+        let mut numbers = vec![0.0f32; tensor.elements()];
+        given.input().put(tensor, &conversion, bytemuck::cast_slice_mut(&mut numbers))?;
+        return Ok(numbers);
+    }
+    let mut bytes = vec![0; tensor.elements()];
+    given.input().put(tensor, &conversion, &mut bytes)?;
+    Ok(bytes.iter().map(|&byte| low + (high - low) / 255.0 * f32::from(byte)).collect())
+}
+
+/// How far a value is from a tensor of as many elements; bytes are scaled to it first.
+fn distance(value: &Value, expected: &[f32]) -> Option<Distance> {
+    let mut numbers = value.numbers();
+    if numbers.len() != expected.len() {
+        return None;
+    }
+    if value.tensor.dtype == Dtype::U8 {
+        if numbers.len() < FEWEST {
+            return None;
+        }
+        let (scale, offset) = fit(&numbers, expected);
+        numbers.iter_mut().for_each(|number| *number = *number * scale + offset);
+    }
+    Some(Distance::between(expected, &numbers))
+}
+
+/// Scale and offset that bring `from` closest to `to`.
+fn fit(from: &[f32], to: &[f32]) -> (f32, f32) {
+    let n = from.len() as f64;
+    let mean = |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    let (from_mean, to_mean) = (mean(from), mean(to));
+    let (mut product, mut square) = (0.0, 0.0);
+    for (&from, &to) in from.iter().zip(to) {
+        let from = f64::from(from) - from_mean;
+        product += from * (f64::from(to) - to_mean);
+        square += from * from;
+    }
+    let scale = if square > 0.0 { product / square } else { 0.0 };
+    (scale as f32, (to_mean - scale * from_mean) as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_is_found_again() {
+        let from = [0.0, 10.0, 20.0, 255.0];
+        let (scale, offset) = fit(&from, &from.map(|v| v * 0.5 - 3.0));
+        assert!((scale - 0.5).abs() < 1e-6 && (offset + 3.0).abs() < 1e-4, "{scale} {offset}");
+        assert_eq!(fit(&[7.0; 3], &[1.0, 2.0, 3.0]), (0.0, 2.0));
+    }
+}
