@@ -77,10 +77,7 @@ impl Step {
 
 /// Every node of a model.
 pub fn steps(model: &Model, source: &dyn Source) -> Result<Vec<Step>> {
-    let mut inputs = Vec::new();
-    for index in 0..model.input_count() {
-        inputs.push(model.input(source, index)?);
-    }
+    let inputs = inputs(model, source)?;
     let mut steps: Vec<Step> = Vec::new();
     for node in model.nodes(source) {
         let node = node?;
@@ -109,6 +106,20 @@ pub fn steps(model: &Model, source: &dyn Source) -> Result<Vec<Step>> {
         });
     }
     Ok(steps)
+}
+
+fn inputs(model: &Model, source: &dyn Source) -> Result<Vec<Tensor>> {
+    (0..model.input_count()).map(|index| model.input(source, index)).collect()
+}
+
+/// Who wrote what a tensor holds after the last step.
+pub fn writers(
+    model: &Model,
+    source: &dyn Source,
+    tensor: &Tensor,
+    steps: &[Step],
+) -> Result<Vec<Origin>> {
+    Ok(origins(tensor, steps, &inputs(model, source)?))
 }
 
 /// The latest writers of a tensor's bytes.
@@ -149,9 +160,8 @@ pub fn kpu_ram_peak(model: &Model, source: &dyn Source, steps: &[Step]) -> Resul
     };
     // Each value: bytes, written at, last read at.
     let mut values = Vec::new();
-    for index in 0..model.input_count() as usize {
-        let input = model.input(source, index as u32)?;
-        values.push((bytes(&input), 0, last_use(Origin::Input(index)).unwrap_or(0)));
+    for (index, input) in inputs(model, source)?.iter().enumerate() {
+        values.push((bytes(input), 0, last_use(Origin::Input(index)).unwrap_or(0)));
     }
     for (index, step) in steps.iter().enumerate() {
         let last = last_use(Origin::Node(index)).unwrap_or(index).max(index);

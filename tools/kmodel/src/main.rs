@@ -24,6 +24,7 @@ mod reference;
 mod run;
 mod text;
 mod unpack;
+mod view;
 
 use clap::{ArgAction, Parser, Subcommand};
 use std::process::ExitCode;
@@ -60,6 +61,8 @@ enum Command {
     Compile(Box<compile::CompileOptions>),
     /// Runs a model on every file of a folder
     Infer(infer::InferOptions),
+    /// Writes the graph as one self-contained HTML page
+    View(view::ViewOptions),
     /// Shows where the values of two models begin to differ, and by how much
     Compare(compare::CompareOptions),
     /// Puts models and firmware into a .kfpkg with their flash addresses
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Check(options) => one(check::run(&options)),
         Command::Compile(options) => compile::run(&options),
         Command::Infer(options) => one(infer::run(&options)),
+        Command::View(options) => one(view::run(&options)),
         Command::Compare(options) => one(compare::run(&options)),
         Command::Pack(options) => one(pack::run(&options)),
         Command::Unpack(options) => one(unpack::run(&options)),

@@ -7,3 +7,4 @@ mod compile;
 mod info;
 mod package;
 mod run;
+mod view;
