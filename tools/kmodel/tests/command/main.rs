@@ -4,6 +4,7 @@ mod check;
 mod common;
 mod compare;
 mod compile;
+mod docs;
 mod info;
 mod package;
 mod run;
