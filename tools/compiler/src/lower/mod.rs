@@ -17,7 +17,7 @@ use maix_kpu::tensor::Dtype;
 use crate::{
     calibrate::Stats,
     expr::Expr,
-    graph::{Graph, Node, Op, TensorId},
+    graph::{Graph, Node, Op, ReduceOp, TensorId},
     options::{ElementType, Options},
     problem::Problem,
     program::{Place, Program, Shape, Step, StepOp, ValueId},
@@ -129,6 +129,16 @@ pub fn qparams(graph: &Graph, options: &Options, stats: &[Stats]) -> Vec<QParam>
             Op::Pad { value, .. } => {
                 extra.push((node.output, *value));
                 true
+            }
+            // The KPU makes bytes before it takes their mean.
+            Op::Pool(pool)
+                if pool.op == ReduceOp::Mean && convolution::kpu_pool(pool).is_some() =>
+            {
+                let x = node.inputs[0];
+                if let Some((low, high)) = graph.tensors[x].range.or(stats[x].range) {
+                    extra.extend([(node.output, low), (node.output, high)]);
+                }
+                false
             }
             _ => false,
         };

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod tflite;
+
 use std::path::{Path, PathBuf};
 
 use kmodel_compiler::{

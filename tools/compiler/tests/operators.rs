@@ -1,0 +1,294 @@
+//! Each TensorFlow Lite operator: a model made here with random shapes and parameters is compiled,
+//! simulated and compared with the float model.
+
+mod common;
+
+use common::{
+    Random, likeness, outputs,
+    tflite::{Data, Field, Model},
+};
+use kmodel_compiler::{
+    Options, compile, eval,
+    import::{self, InputFormat},
+    options::ElementType,
+};
+
+const BYTE: fn(u8) -> Field = Field::Byte;
+const INT: fn(i32) -> Field = Field::Int;
+
+/// Compiles for float and for bytes; both answers are near the float model's. Returns the rows of
+/// the uint8 report that run on the KPU.
+fn check(name: &str, model: &Model, decibels: f64) -> usize {
+    let bytes = model.bytes();
+    let imported = import::import(&bytes, InputFormat::Tflite, None);
+    let graph = imported
+        .unwrap_or_else(|p| {
+            panic!("{name}: {}", p.iter().map(|p| format!("{p}\n")).collect::<String>())
+        })
+        .graph;
+    let count = graph.tensors[graph.inputs[0]].elements();
+    let mut random = Random(0xFEED_F00D);
+    let samples: Vec<Vec<f32>> = (0..6).map(|_| random.list(count, 2.0)).collect();
+    let data = common::write_raw(&format!("tflite_{name}"), &samples);
+    let mut on_kpu = 0;
+    for inference_type in [ElementType::Float, ElementType::Uint8] {
+        let options =
+            Options { inference_type, input_range: Some((-2.0, 2.0)), ..common::raw(data.clone()) };
+        let compiled = compile(&bytes, &options, &mut |_, _, _| {}).unwrap_or_else(|p| {
+            panic!("{name}: {}", p.iter().map(|p| format!("{p}\n")).collect::<String>())
+        });
+        on_kpu = compiled.report.rows.iter().filter(|r| r.runs_on == "KPU").count();
+        let least = if inference_type == ElementType::Float { 80.0 } else { decibels };
+        let (mut expected, mut got) = (Vec::new(), Vec::new());
+        for sample in &samples {
+            let wanted = eval::run(&graph, &[sample], &mut |_, _| {});
+            let found = outputs(&compiled.kmodel, std::slice::from_ref(sample), (-2.0, 2.0))
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
+            for (w, f) in wanted.iter().zip(found) {
+                expected.extend_from_slice(w);
+                got.extend(f);
+            }
+        }
+        let likeness = likeness(&expected, &got);
+        assert!(likeness.decibels >= least, "{name} {inference_type:?}: {likeness:?}");
+    }
+    on_kpu
+}
+
+#[test]
+fn convolutions_of_every_step_and_border() {
+    let mut random = Random(1);
+    for case in 0..30 {
+        let kernel = random.pick(&[1usize, 3, 3, 3, 5, 7]);
+        let stride = random.pick(&[1usize, 1, 2, 2]);
+        let valid = random.whole(0, 1) == 1;
+        let (h, w) = (random.whole(8, 40), random.whole(8, 70));
+        let (channels, outs) = (random.whole(1, 9), random.whole(1, 12));
+        let depthwise = case % 3 == 0;
+        let outs = if depthwise { channels } else { outs };
+        let out = |n: usize| if valid { (n - kernel) / stride + 1 } else { n.div_ceil(stride) };
+        let shape = [1, out(h), out(w), outs];
+        let mut m = Model::new(&[1, h, w, channels]);
+        let w_shape = if depthwise {
+            [1, kernel, kernel, channels]
+        } else {
+            [outs, kernel, kernel, channels]
+        };
+        let weights = random.list(w_shape.iter().product(), 0.5);
+        let weights = m.tensor(&w_shape, Data::Floats(weights));
+        let bias = m.tensor(&[outs], Data::Floats(random.list(outs, 1.0)));
+        let activation = random.pick(&[0u8, 1, 3]);
+        let mut options =
+            vec![(0, BYTE(u8::from(valid))), (1, INT(stride as i32)), (2, INT(stride as i32))];
+        if depthwise {
+            options.extend([(3, INT(1)), (4, BYTE(activation))]);
+            m.push(4, &[0, weights, bias], &shape, &options);
+        } else {
+            options.push((3, BYTE(activation)));
+            m.push(3, &[0, weights, bias], &shape, &options);
+        }
+        let name = format!(
+            "conv {case}: {h}x{w}x{channels} kernel {kernel} stride {stride} valid {valid} depthwise {depthwise}"
+        );
+        let on_kpu = check(&name.replace([' ', ':'], "_"), &m, 28.0);
+        assert!(on_kpu > 0 || kernel > 3, "{name} runs on the CPU");
+    }
+}
+
+#[test]
+fn functions() {
+    // logistic, relu, relu -1..1, relu6, tanh, exp, neg, sin, square, leaky, abs, cos, elu, hard swish
+    for code in [14, 19, 20, 21, 28, 47, 59, 66, 92, 98, 101, 108, 111, 117] {
+        for shape in [&[1, 7, 9, 5][..], &[1, 20]] {
+            let mut m = Model::new(shape);
+            let options = if code == 98 { vec![(0, Field::Float(0.1))] } else { vec![] };
+            m.push(code, &[0], shape, &options);
+            check(&format!("function_{code}_{}", shape.len()), &m, 25.0);
+        }
+    }
+}
+
+#[test]
+fn two_operands() {
+    let mut random = Random(9);
+    for code in [0, 41, 18, 42, 55, 57, 99] {
+        for constant in [&[1, 6, 5, 8][..], &[1, 1, 1, 8], &[8], &[1]] {
+            let mut m = Model::new(&[1, 6, 5, 8]);
+            let values = random.list(constant.iter().product(), 1.0);
+            let values = values.iter().map(|v| if v.abs() < 0.3 { v + 0.6 } else { *v }).collect();
+            let c = m.tensor(constant, Data::Floats(values));
+            m.push(code, &[0, c], &[1, 6, 5, 8], &[]);
+            check(&format!("binary_{code}_{}_{}", constant.len(), constant[0]), &m, 24.0);
+        }
+    }
+    // A residual block: the sum of a convolution and its input, with relu.
+    let mut m = Model::new(&[1, 12, 12, 8]);
+    let w = m.tensor(&[8, 1, 1, 8], Data::Floats(random.list(64, 0.5)));
+    let b = m.tensor(&[8], Data::Floats(random.list(8, 0.5)));
+    let conv = [(0, BYTE(0)), (1, INT(1)), (2, INT(1))];
+    let x = m.push(3, &[0, w, b], &[1, 12, 12, 8], &conv);
+    let y = m.push(3, &[x, w, b], &[1, 12, 12, 8], &conv);
+    m.push(0, &[x, y], &[1, 12, 12, 8], &[(0, BYTE(1))]);
+    check("residual", &m, 28.0);
+}
+
+#[test]
+fn windows_and_sizes() {
+    for (code, kernel, stride) in
+        [(17, 2, 2), (1, 2, 2), (17, 3, 2), (1, 3, 2), (17, 4, 4), (1, 4, 4), (17, 2, 1)]
+    {
+        let n = |n: usize| n.div_ceil(stride);
+        let mut m = Model::new(&[1, 16, 20, 6]);
+        let (k, s) = (INT(kernel), INT(stride as i32));
+        m.push(code, &[0], &[1, n(16), n(20), 6], &[(0, BYTE(0)), (1, s), (2, s), (3, k), (4, k)]);
+        check(&format!("pool_{code}_{kernel}_{stride}"), &m, 28.0);
+    }
+    for (code, align, half) in
+        [(23, 0, 0), (23, 1, 0), (23, 0, 1), (97, 0, 0), (97, 0, 1), (97, 1, 0)]
+    {
+        for size in [[10, 12], [7, 9], [3, 3]] {
+            let mut m = Model::new(&[1, 5, 6, 4]);
+            let new = m.tensor(&[2], Data::Ints(size.to_vec()));
+            let first = if code == 23 { 2 } else { 0 };
+            let shape = [1, size[0] as usize, size[1] as usize, 4];
+            m.push(code, &[0, new], &shape, &[(first, BYTE(align)), (first + 1, BYTE(half))]);
+            check(&format!("resize_{code}_{align}_{half}_{}", size[0]), &m, 28.0);
+        }
+    }
+    let mut random = Random(31);
+    for stride in [1usize, 2] {
+        let mut m = Model::new(&[1, 6, 7, 4]);
+        let size = m.tensor(&[4], Data::Ints(vec![1, 6 * stride as i32, 7 * stride as i32, 5]));
+        let w = m.tensor(&[5, 3, 3, 4], Data::Floats(random.list(180, 0.5)));
+        let bias = m.tensor(&[5], Data::Floats(random.list(5, 1.0)));
+        let s = INT(stride as i32);
+        m.push(
+            67,
+            &[size, w, 0, bias],
+            &[1, 6 * stride, 7 * stride, 5],
+            &[(0, BYTE(0)), (1, s), (2, s)],
+        );
+        check(&format!("transpose_conv_{stride}"), &m, 28.0);
+    }
+}
+
+#[test]
+fn reductions_and_products() {
+    for code in [40, 74, 82, 89] {
+        for (axes, keep) in [(vec![1, 2], 0u8), (vec![1, 2], 1), (vec![3], 1)] {
+            let mut m = Model::new(&[1, 8, 8, 6]);
+            let axis = m.tensor(&[axes.len()], Data::Ints(axes.clone()));
+            let shape: Vec<usize> = [1usize, 8, 8, 6]
+                .iter()
+                .enumerate()
+                .filter_map(|(i, &d)| match axes.contains(&(i as i32)) {
+                    true => (keep == 1).then_some(1),
+                    false => Some(d),
+                })
+                .collect();
+            m.push(code, &[0, axis], &shape, &[(0, BYTE(keep))]);
+            check(&format!("reduce_{code}_{}_{keep}", axes.len()), &m, 25.0);
+        }
+    }
+    let mut random = Random(41);
+    for (k, columns) in [(64, 10), (200, 30), (1500, 8)] {
+        let mut m = Model::new(&[1, k]);
+        let w = m.tensor(&[columns, k], Data::Floats(random.list(columns * k, 0.2)));
+        let b = m.tensor(&[columns], Data::Floats(random.list(columns, 0.5)));
+        let y = m.push(9, &[0, w, b], &[1, columns], &[(0, BYTE(1))]);
+        m.push(25, &[y], &[1, columns], &[(0, Field::Float(1.0))]);
+        check(&format!("dense_{k}"), &m, 25.0);
+    }
+    let mut m = Model::new(&[1, 5, 4, 8]);
+    m.push(11, &[0], &[1, 5, 4, 8], &[]);
+    check("l2", &m, 25.0);
+}
+
+#[test]
+fn moving_elements() {
+    let shape = [1, 6, 8, 4];
+    let mut m = Model::new(&shape);
+    let pads = m.tensor(&[4, 2], Data::Ints(vec![0, 0, 1, 2, 0, 3, 0, 0]));
+    m.push(34, &[0, pads], &[1, 9, 11, 4], &[]);
+    check("pad", &m, 28.0);
+    let mut m = Model::new(&shape);
+    let pads = m.tensor(&[4, 2], Data::Ints(vec![0, 0, 1, 2, 2, 1, 0, 0]));
+    m.push(100, &[0, pads], &[1, 9, 11, 4], &[(0, BYTE(0))]);
+    check("mirror", &m, 28.0);
+    let mut m = Model::new(&shape);
+    let perm = m.tensor(&[4], Data::Ints(vec![0, 3, 1, 2]));
+    m.push(39, &[0, perm], &[1, 4, 6, 8], &[]);
+    check("transpose", &m, 28.0);
+    let mut m = Model::new(&shape);
+    let wanted = m.tensor(&[2], Data::Ints(vec![1, -1]));
+    m.push(22, &[0, wanted], &[1, 192], &[]);
+    check("reshape", &m, 28.0);
+    for code in [5, 26] {
+        let out = if code == 5 { [1, 12, 16, 1] } else { [1, 3, 4, 16] };
+        let mut m = Model::new(&shape);
+        m.push(code, &[0], &out, &[(0, INT(2))]);
+        check(&format!("blocks_{code}"), &m, 28.0);
+    }
+    let mut m = Model::new(&shape);
+    let y = m.push(19, &[0], &shape, &[]);
+    m.push(2, &[0, y, 0], &[1, 6, 8, 12], &[(0, INT(3))]);
+    check("concat", &m, 28.0);
+    let mut m = Model::new(&shape);
+    let [begin, end, step] = [[0, 1, 7, 0], [1, 5, 0, 4], [1, 2, -2, 1]]
+        .map(|v| v.to_vec())
+        .map(|v| m.tensor(&[4], Data::Ints(v)));
+    m.push(45, &[0, begin, end, step], &[1, 2, 4, 4], &[]);
+    check("strided_slice", &m, 28.0);
+}
+
+#[test]
+fn quantized_models_bring_their_ranges() {
+    let mut random = Random(51);
+    let mut m = Model::new(&[1, 10, 10, 3]);
+    m.tensors[0].quantized = Some((4.0 / 255.0, 0));
+    let mut byte = |n: usize| (0..n).map(|_| random.within(-127.0, 127.0) as i8).collect();
+    let w = m.tensor(&[8, 3, 3, 3], Data::Bytes(byte(216)));
+    m.tensors[w as usize].quantized = Some((0.004, 0));
+    let bias = m.tensor(&[8], Data::Ints(vec![10, -20, 30, 0, 5, 6, 7, 8]));
+    m.tensors[bias as usize].quantized = Some((4.0 / 255.0 * 0.004, 0));
+    let y = m.push(3, &[0, w, bias], &[1, 10, 10, 8], &[(1, INT(1)), (2, INT(1)), (3, BYTE(1))]);
+    m.tensors[y as usize].quantized = Some((0.02, -128));
+    let bytes = m.bytes();
+    // No data set is needed: the ranges stand in the file.
+    let compiled = compile(&bytes, &Options::default(), &mut |_, _, _| {}).unwrap();
+    let graph = import::import(&bytes, InputFormat::Tflite, None).unwrap().graph;
+    let input = random.list(300, 1.9);
+    let wanted = eval::run(&graph, &[&input], &mut |_, _| {});
+    let range = (-128.0 * 4.0 / 255.0, 127.0 * 4.0 / 255.0);
+    let found = outputs(&compiled.kmodel, &[input], range).unwrap();
+    let clipped: Vec<f32> = wanted[0].iter().map(|v| v.clamp(0.0, 0.02 * 255.0)).collect();
+    assert!(likeness(&clipped, &found[0]).decibels > 28.0);
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let mut m = Model::new(&[1, 4, 4, 8]);
+    let axis = m.tensor(&[1], Data::Ints(vec![3]));
+    let a = m.push(56, &[0, axis], &[1, 4, 4], &[]);
+    let b = m.push(16, &[a], &[1, 4], &[]);
+    m.push(32, &[b], &[1, 4], &[]);
+    let problems = compile(&m.bytes(), &Options::default(), &mut |_, _, _| {}).err().unwrap();
+    let operators: Vec<&str> = problems.iter().map(|p| p.operator.as_str()).collect();
+    assert_eq!(operators, ["ARG_MAX", "LSTM", "CUSTOM"]);
+    assert!(
+        problems[0].to_string().contains("[1, 4, 4, 8]") && problems[0].advice.contains("script")
+    );
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let mut random = Random(61);
+    let mut m = Model::new(&[1, 16, 16, 3]);
+    let w = m.tensor(&[8, 3, 3, 3], Data::Floats(random.list(216, 0.5)));
+    let b = m.tensor(&[8], Data::Floats(random.list(8, 0.5)));
+    m.push(3, &[0, w, b], &[1, 16, 16, 8], &[(1, INT(1)), (2, INT(1))]);
+    let data = common::write_raw("same", &[random.list(768, 1.0), random.list(768, 1.0)]);
+    let once =
+        || compile(&m.bytes(), &common::raw(data.clone()), &mut |_, _, _| {}).unwrap().kmodel;
+    assert_eq!(once(), once());
+}
