@@ -91,6 +91,9 @@ pub fn compile(
     let imported = import::import(model, format, options.model_folder.as_deref())?;
     let (mut graph, mut warnings) = (imported.graph, imported.warnings);
     optimize::optimize(&mut graph);
+    if options.inference_type == ElementType::Uint8 {
+        optimize::wide::split(&mut graph);
+    }
     if graph.nodes.is_empty() {
         return Err(vec![Problem::general(
             "the model",

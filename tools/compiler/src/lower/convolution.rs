@@ -10,13 +10,12 @@ use super::{Frame, KpuHome, Lowering, frame::Walk};
 use crate::{
     expr::Expr,
     graph::{Conv2d, Node, Op, Pool, ReduceOp, TensorId, Window},
+    optimize::wide::MAX_CHANNELS,
     problem::Problem,
     program::KpuLayer,
     quantize::{QParam, kpu::Convolution},
 };
 
-/// Most channels of a KPU image.
-const MAX_CHANNELS: usize = 1024;
 /// Weights of a grouped convolution that are worth being filled up with zeros.
 const MAX_FILLED_WEIGHTS: usize = 1 << 16;
 
