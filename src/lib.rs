@@ -15,6 +15,7 @@
 #![cfg_attr(target_os = "none", feature(core_float_math))]
 #![deny(unsafe_code)]
 
+pub mod crc;
 pub mod error;
 #[cfg(feature = "ffi")]
 pub mod ffi;

@@ -8,17 +8,13 @@ use super::{
     reader::{Field, Reader, Sink},
     source::{Source, Span},
 };
-use crate::error::Result;
-use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
+use crate::{crc::CRC, error::Result};
 
 const MAGIC: [u8; 8] = *b"KMETA\0\0\x01";
 const LABELS: u32 = 1;
 const ANCHORS: u32 = 2;
 const INPUT_RANGE: u32 = 3;
 const NOTE: u32 = 4;
-
-/// CRC-32 as in zip, without a table.
-pub const CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
 /// The metadata of a model; what is not there is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

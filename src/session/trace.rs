@@ -2,12 +2,13 @@
 
 use super::memory::Memory;
 use crate::{
+    crc::CRC,
     error::Result,
     kpu::{
         Accelerator,
         memory::{line_ranges, rows},
     },
-    model::{Model, Node, Operator, Place, Span, Tensor, metadata::CRC},
+    model::{Model, Node, Operator, Place, Span, Tensor},
 };
 
 /// Is told of every node; an error from it ends the run.

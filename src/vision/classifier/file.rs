@@ -14,15 +14,12 @@
 //! | 4 | version, 1 |
 //! | 4 | CRC-32 of everything before |
 
-use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
-
 use super::{Capacity, Classifier};
+use crate::crc::CRC;
 use crate::error::{Error, Kind, Result};
 
 const SEAL_NAME: [u8; 4] = *b"KCLS";
 const SEAL_VERSION: u32 = 1;
-/// CRC-32 as in zip; a table would cost the chip more flash than the rest of the classifier.
-const CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
 /// How a classifier is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod chip;
 mod pc;
 
 use maix_kpu::{
+    crc::CRC,
     error::Result,
     kpu::{ACTIVATION_BYTES, Accelerator, Job, Kernel, Layer, Pool, memory},
     tensor::ImageShape,
@@ -73,14 +74,14 @@ fn run(
             accelerator.ram()[..USED].fill(0);
             accelerator.upload(0, INPUT, image)?;
             accelerator.run(&chain[..length])?;
-            print(name, crc32fast::hash(&accelerator.ram()[..USED]));
+            print(name, CRC.checksum(&accelerator.ram()[..USED]));
         }
     }
     accelerator.download(0, INPUT, back)?;
-    print("the image again", crc32fast::hash(back));
+    print("the image again", CRC.checksum(back));
     let cut = ImageShape { width: INPUT.width - 1, ..INPUT };
     accelerator.download(0, cut, &mut back[..cut.elements()])?;
-    print("the image without its last column", crc32fast::hash(back));
+    print("the image without its last column", CRC.checksum(back));
     Ok(())
 }
 

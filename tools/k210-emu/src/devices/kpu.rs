@@ -3,8 +3,9 @@
 use std::{collections::VecDeque, fmt::Write as _};
 
 use anyhow::{Context, Result};
-use maix_kpu::kpu::{
-    ACTIVATION_BYTES, Accelerator, Job, Layer, Simulator, simulator::SCRATCH_BYTES,
+use maix_kpu::{
+    crc::CRC,
+    kpu::{ACTIVATION_BYTES, Accelerator, Job, Layer, Simulator, simulator::SCRATCH_BYTES},
 };
 
 use crate::memory::Memory;
@@ -227,7 +228,7 @@ impl Kpu {
             if layer.send_out { " to DMA" } else { "" },
             layer.src_row,
             layer.dst_row,
-            crc32fast::hash(result),
+            CRC.checksum(result),
             hex(words),
         );
     }
