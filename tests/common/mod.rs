@@ -1,6 +1,9 @@
 //! Where the tests find real models; see `docs/testing.md`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 /// The folder with real models, or `None`, said in a visible line, where it is absent.
 pub fn testdata(folder: &str) -> Option<PathBuf> {
@@ -10,6 +13,7 @@ pub fn testdata(folder: &str) -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path);
     }
-    eprintln!("skipped: no test data at {}", path.display());
+    // Not `eprintln!`, which the test harness keeps to itself.
+    let _ = writeln!(io::stderr(), "skipped: no test data at {}", path.display());
     None
 }
