@@ -350,7 +350,7 @@ void maix_kpu_detection_unletterbox(maix_kpu_detection_t *detection, uint32_t ne
 /* ---- Self-learning classifier ------------------------------------------------------------- */
 
 /* A classifier, with the memory it works in. */
-typedef struct maix_kpu_classifier maix_kpu_classifier_t;
+typedef struct maix_kpu_learner maix_kpu_learner_t;
 
 /* What a classifier has room for. */
 typedef struct maix_kpu_capacity {
@@ -359,49 +359,49 @@ typedef struct maix_kpu_capacity {
     size_t feature; /* values of a feature */
 } maix_kpu_capacity_t;
 
-/* An empty classifier, to be given back with maix_kpu_classifier_close. */
-int maix_kpu_classifier_open(const maix_kpu_capacity_t *capacity,
-                             maix_kpu_classifier_t **classifier);
+/* An empty classifier, to be given back with maix_kpu_learner_close. */
+int maix_kpu_learner_open(const maix_kpu_capacity_t *capacity,
+                          maix_kpu_learner_t **classifier);
 
 /* Gives a classifier back; NULL is no error. */
-void maix_kpu_classifier_close(maix_kpu_classifier_t *classifier);
+void maix_kpu_learner_close(maix_kpu_learner_t *classifier);
 
 /* What it has room for, and how many classes and samples it has; each may be NULL. */
-void maix_kpu_classifier_info(const maix_kpu_classifier_t *classifier,
-                              maix_kpu_capacity_t *capacity, size_t *classes, size_t *samples);
+void maix_kpu_learner_info(const maix_kpu_learner_t *classifier,
+                           maix_kpu_capacity_t *capacity, size_t *classes, size_t *samples);
 
 /* Makes a feature the centre of the class at `place` (-1: of the first that has none) and sets
  * `index` to it. Of a longer feature the first values count. */
-int maix_kpu_classifier_add_class(maix_kpu_classifier_t *classifier, const float *feature,
-                                  size_t count, int place, size_t *index);
+int maix_kpu_learner_add_class(maix_kpu_learner_t *classifier, const float *feature,
+                               size_t count, int place, size_t *index);
 
 /* Keeps a feature for training and sets `index` to its number. */
-int maix_kpu_classifier_add_sample(maix_kpu_classifier_t *classifier, const float *feature,
-                                   size_t count, size_t *index);
+int maix_kpu_learner_add_sample(maix_kpu_learner_t *classifier, const float *feature,
+                                size_t count, size_t *index);
 
 /* Removes the last class, or sample, and sets `left` to the number of those that stay. */
-int maix_kpu_classifier_remove_class(maix_kpu_classifier_t *classifier, size_t *left);
-int maix_kpu_classifier_remove_sample(maix_kpu_classifier_t *classifier, size_t *left);
+int maix_kpu_learner_remove_class(maix_kpu_learner_t *classifier, size_t *left);
+int maix_kpu_learner_remove_sample(maix_kpu_learner_t *classifier, size_t *left);
 
 /* Moves every class to the mean of the samples nearest to it until none changes; then drops the
  * samples. */
-int maix_kpu_classifier_train(maix_kpu_classifier_t *classifier);
+int maix_kpu_learner_train(maix_kpu_learner_t *classifier);
 
 /* The class whose centre is nearest, and its distance. `class_index` becomes -1 where there is
  * none. */
-int maix_kpu_classifier_predict(const maix_kpu_classifier_t *classifier, const float *feature,
-                                size_t count, int *class_index, float *distance);
+int maix_kpu_learner_predict(const maix_kpu_learner_t *classifier, const float *feature,
+                             size_t count, int *class_index, float *distance);
 
 /* Hands the file to `write` piece by piece, which returns false to stop. `plain`: byte for byte as
  * MaixPy; else with a version and a checksum behind it, which MaixPy ignores. */
-int maix_kpu_classifier_save(const maix_kpu_classifier_t *classifier, bool plain, void *context,
-                             bool (*write)(void *context, const void *bytes, size_t length));
+int maix_kpu_learner_save(const maix_kpu_learner_t *classifier, bool plain, void *context,
+                          bool (*write)(void *context, const void *bytes, size_t length));
 
 /* What a saved classifier needs. */
-int maix_kpu_classifier_file(const void *bytes, size_t length, maix_kpu_capacity_t *capacity);
+int maix_kpu_learner_file(const void *bytes, size_t length, maix_kpu_capacity_t *capacity);
 
 /* Loads the classes of a file into an empty classifier that has room for them. */
-int maix_kpu_classifier_load(maix_kpu_classifier_t *classifier, const void *bytes, size_t length);
+int maix_kpu_learner_load(maix_kpu_learner_t *classifier, const void *bytes, size_t length);
 
 #ifdef __cplusplus
 }

@@ -14,7 +14,7 @@
 
 typedef struct {
     mp_obj_base_t base;
-    maix_kpu_classifier_t *classifier; // NULL once freed
+    maix_kpu_learner_t *classifier; // NULL once freed
     kpu_net_obj_t *net;
 } kpu_classifier_obj_t;
 
@@ -41,7 +41,7 @@ static mp_obj_t classifier_new(kpu_net_obj_t *net, maix_kpu_capacity_t room) {
     kpu_classifier_obj_t *self = mp_obj_malloc_with_finaliser(kpu_classifier_obj_t, &kpu_classifier_type);
     self->classifier = NULL;
     self->net = net;
-    check(maix_kpu_classifier_open(&room, &self->classifier));
+    check(maix_kpu_learner_open(&room, &self->classifier));
     return MP_OBJ_FROM_PTR(self);
 }
 
@@ -100,7 +100,7 @@ static mp_obj_t classifier_add_class(size_t count, const mp_obj_t *arguments) {
     }
     size_t length, index;
     const float *values = feature(self, arguments[1], &length);
-    check(maix_kpu_classifier_add_class(self->classifier, values, length, place, &index));
+    check(maix_kpu_learner_add_class(self->classifier, values, length, place, &index));
     return mp_obj_new_int_from_uint(index);
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(classifier_add_class_obj, 2, 3, classifier_add_class);
@@ -110,7 +110,7 @@ static mp_obj_t classifier_add_sample(mp_obj_t self_in, mp_obj_t image) {
     kpu_classifier_obj_t *self = classifier_get(self_in);
     size_t length, index;
     const float *values = feature(self, image, &length);
-    check(maix_kpu_classifier_add_sample(self->classifier, values, length, &index));
+    check(maix_kpu_learner_add_sample(self->classifier, values, length, &index));
     return mp_obj_new_int_from_uint(index);
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(classifier_add_sample_obj, classifier_add_sample);
@@ -118,20 +118,20 @@ static MP_DEFINE_CONST_FUN_OBJ_2(classifier_add_sample_obj, classifier_add_sampl
 // rm_class_img() and rm_sample_img() -> how many are left
 static mp_obj_t classifier_rm_class(mp_obj_t self_in) {
     size_t left;
-    check(maix_kpu_classifier_remove_class(classifier_get(self_in)->classifier, &left));
+    check(maix_kpu_learner_remove_class(classifier_get(self_in)->classifier, &left));
     return mp_obj_new_int_from_uint(left);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(classifier_rm_class_obj, classifier_rm_class);
 
 static mp_obj_t classifier_rm_sample(mp_obj_t self_in) {
     size_t left;
-    check(maix_kpu_classifier_remove_sample(classifier_get(self_in)->classifier, &left));
+    check(maix_kpu_learner_remove_sample(classifier_get(self_in)->classifier, &left));
     return mp_obj_new_int_from_uint(left);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(classifier_rm_sample_obj, classifier_rm_sample);
 
 static mp_obj_t classifier_train(mp_obj_t self_in) {
-    check(maix_kpu_classifier_train(classifier_get(self_in)->classifier));
+    check(maix_kpu_learner_train(classifier_get(self_in)->classifier));
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(classifier_train_obj, classifier_train);
@@ -143,7 +143,7 @@ static mp_obj_t classifier_predict(mp_obj_t self_in, mp_obj_t image) {
     const float *values = feature(self, image, &length);
     int index;
     float distance;
-    check(maix_kpu_classifier_predict(self->classifier, values, length, &index, &distance));
+    check(maix_kpu_learner_predict(self->classifier, values, length, &index, &distance));
     mp_obj_t pair[2] = {mp_obj_new_int(index < 0 ? 0 : index), mp_obj_new_float(distance)};
     return mp_obj_new_tuple(2, pair);
 }
@@ -171,7 +171,7 @@ static bool write_file(void *context, const void *bytes, size_t length) {
 static mp_obj_t classifier_save(mp_obj_t self_in, mp_obj_t path) {
     kpu_classifier_obj_t *self = classifier_get(self_in);
     mp_obj_t file = open_file(path, MP_QSTR_wb);
-    int code = maix_kpu_classifier_save(self->classifier, true, &file, write_file);
+    int code = maix_kpu_learner_save(self->classifier, true, &file, write_file);
     mp_stream_close(file);
     check(code);
     return mp_const_none;
@@ -200,7 +200,7 @@ static mp_obj_t classifier_load(size_t count, const mp_obj_t *arguments, mp_map_
     mp_stream_close(file);
 
     maix_kpu_capacity_t room;
-    check(maix_kpu_classifier_file(bytes.buf, bytes.len, &room));
+    check(maix_kpu_learner_file(bytes.buf, bytes.len, &room));
     room.classes = values[ARG_classes].u_int > 0 ? (size_t)values[ARG_classes].u_int : room.classes;
     room.samples = values[ARG_samples].u_int > 0 ? (size_t)values[ARG_samples].u_int : room.samples;
     if (values[ARG_feature].u_int > 0 || room.feature == 0) {
@@ -208,7 +208,7 @@ static mp_obj_t classifier_load(size_t count, const mp_obj_t *arguments, mp_map_
     }
     mp_obj_t classifier = classifier_new(net, room);
     kpu_classifier_obj_t *self = MP_OBJ_TO_PTR(classifier);
-    check(maix_kpu_classifier_load(self->classifier, bytes.buf, bytes.len));
+    check(maix_kpu_learner_load(self->classifier, bytes.buf, bytes.len));
     mp_obj_t result[3] = {classifier, mp_obj_new_int_from_uint(room.classes), mp_obj_new_int_from_uint(room.samples)};
     return mp_obj_new_tuple(3, result);
 }
@@ -225,7 +225,7 @@ static mp_obj_t classifier_del(mp_obj_t self_in) {
     if (self->classifier == NULL && !kpu_quiet) {
         mp_raise_OSError(MP_EINVAL);
     }
-    maix_kpu_classifier_close(self->classifier);
+    maix_kpu_learner_close(self->classifier);
     self->classifier = NULL;
     return mp_const_none;
 }

@@ -3,7 +3,7 @@
 use super::{
     errors::wrap,
     get, get_mut,
-    header::{maix_kpu_capacity_t, maix_kpu_classifier_t},
+    header::{maix_kpu_capacity_t, maix_kpu_learner_t},
     memory::{Block, Owned},
     slice_of,
 };
@@ -13,7 +13,7 @@ use crate::{
 };
 use cty::{c_int, c_void};
 
-/// What stands behind a `maix_kpu_classifier_t`. The classifier borrows the rest, and is dropped
+/// What stands behind a `maix_kpu_learner_t`. The classifier borrows the rest, and is dropped
 /// first.
 struct Learner {
     classifier: Classifier<'static>,
@@ -31,7 +31,7 @@ fn capacity(capacity: &maix_kpu_capacity_t) -> Capacity {
 /// # Safety
 /// `classifier` is NULL or was opened and not closed, and nothing else uses it.
 unsafe fn classifier<'c>(
-    classifier: *mut maix_kpu_classifier_t,
+    classifier: *mut maix_kpu_learner_t,
 ) -> Result<&'c mut Classifier<'static>> {
     // SAFETY: the caller's promise.
     let learner = unsafe { get_mut("the classifier", classifier.cast::<Learner>()) }?;
@@ -43,9 +43,9 @@ unsafe fn classifier<'c>(
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn maix_kpu_classifier_open(
+pub unsafe extern "C" fn maix_kpu_learner_open(
     room: *const maix_kpu_capacity_t,
-    classifier: *mut *mut maix_kpu_classifier_t,
+    classifier: *mut *mut maix_kpu_learner_t,
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn maix_kpu_classifier_open(
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn maix_kpu_classifier_close(classifier: *mut maix_kpu_classifier_t) {
+pub unsafe extern "C" fn maix_kpu_learner_close(classifier: *mut maix_kpu_learner_t) {
     // SAFETY: opened here, closed once.
     drop(unsafe { Owned::<Learner>::from_raw(classifier.cast()) });
 }
@@ -75,8 +75,8 @@ pub unsafe extern "C" fn maix_kpu_classifier_close(classifier: *mut maix_kpu_cla
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn maix_kpu_classifier_info(
-    classifier: *const maix_kpu_classifier_t,
+pub unsafe extern "C" fn maix_kpu_learner_info(
+    classifier: *const maix_kpu_learner_t,
     room: *mut maix_kpu_capacity_t,
     classes: *mut usize,
     samples: *mut usize,
@@ -102,8 +102,8 @@ pub unsafe extern "C" fn maix_kpu_classifier_info(
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn maix_kpu_classifier_add_class(
-    learner: *mut maix_kpu_classifier_t,
+pub unsafe extern "C" fn maix_kpu_learner_add_class(
+    learner: *mut maix_kpu_learner_t,
     feature: *const f32,
     count: usize,
     place: c_int,
@@ -123,8 +123,8 @@ pub unsafe extern "C" fn maix_kpu_classifier_add_class(
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn maix_kpu_classifier_add_sample(
-    learner: *mut maix_kpu_classifier_t,
+pub unsafe extern "C" fn maix_kpu_learner_add_sample(
+    learner: *mut maix_kpu_learner_t,
     feature: *const f32,
     count: usize,
     index: *mut usize,
@@ -143,8 +143,8 @@ pub unsafe extern "C" fn maix_kpu_classifier_add_sample(
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn maix_kpu_classifier_remove_class(
-    learner: *mut maix_kpu_classifier_t,
+pub unsafe extern "C" fn maix_kpu_learner_remove_class(
+    learner: *mut maix_kpu_learner_t,
     left: *mut usize,
 ) -> c_int {
     // SAFETY: the caller's promises.
@@ -160,8 +160,8 @@ pub unsafe extern "C" fn maix_kpu_classifier_remove_class(
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn maix_kpu_classifier_remove_sample(
-    learner: *mut maix_kpu_classifier_t,
+pub unsafe extern "C" fn maix_kpu_learner_remove_sample(
+    learner: *mut maix_kpu_learner_t,
     left: *mut usize,
 ) -> c_int {
     // SAFETY: the caller's promises.
@@ -177,7 +177,7 @@ pub unsafe extern "C" fn maix_kpu_classifier_remove_sample(
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn maix_kpu_classifier_train(learner: *mut maix_kpu_classifier_t) -> c_int {
+pub unsafe extern "C" fn maix_kpu_learner_train(learner: *mut maix_kpu_learner_t) -> c_int {
     // SAFETY: the caller's promise.
     wrap(|| unsafe { classifier(learner) }?.train())
 }
@@ -187,8 +187,8 @@ pub unsafe extern "C" fn maix_kpu_classifier_train(learner: *mut maix_kpu_classi
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn maix_kpu_classifier_predict(
-    learner: *const maix_kpu_classifier_t,
+pub unsafe extern "C" fn maix_kpu_learner_predict(
+    learner: *const maix_kpu_learner_t,
     feature: *const f32,
     count: usize,
     class_index: *mut c_int,
@@ -213,8 +213,8 @@ pub unsafe extern "C" fn maix_kpu_classifier_predict(
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn maix_kpu_classifier_save(
-    learner: *const maix_kpu_classifier_t,
+pub unsafe extern "C" fn maix_kpu_learner_save(
+    learner: *const maix_kpu_learner_t,
     plain: bool,
     context: *mut c_void,
     write: Option<
@@ -242,7 +242,7 @@ pub unsafe extern "C" fn maix_kpu_classifier_save(
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn maix_kpu_classifier_file(
+pub unsafe extern "C" fn maix_kpu_learner_file(
     bytes: *const c_void,
     length: usize,
     room: *mut maix_kpu_capacity_t,
@@ -261,8 +261,8 @@ pub unsafe extern "C" fn maix_kpu_classifier_file(
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn maix_kpu_classifier_load(
-    learner: *mut maix_kpu_classifier_t,
+pub unsafe extern "C" fn maix_kpu_learner_load(
+    learner: *mut maix_kpu_learner_t,
     bytes: *const c_void,
     length: usize,
 ) -> c_int {

@@ -28,11 +28,11 @@ exports! {
     yolo: maix_kpu_yolo2_open maix_kpu_yolo3_open maix_kpu_yolo_close maix_kpu_yolo_classes
         maix_kpu_yolo_detect maix_kpu_yolo_detection maix_kpu_detection_rect
         maix_kpu_detection_unletterbox;
-    classifier: maix_kpu_classifier_open maix_kpu_classifier_close maix_kpu_classifier_info
-        maix_kpu_classifier_add_class maix_kpu_classifier_add_sample
-        maix_kpu_classifier_remove_class maix_kpu_classifier_remove_sample
-        maix_kpu_classifier_train maix_kpu_classifier_predict maix_kpu_classifier_save
-        maix_kpu_classifier_file maix_kpu_classifier_load;
+    classifier: maix_kpu_learner_open maix_kpu_learner_close maix_kpu_learner_info
+        maix_kpu_learner_add_class maix_kpu_learner_add_sample
+        maix_kpu_learner_remove_class maix_kpu_learner_remove_sample
+        maix_kpu_learner_train maix_kpu_learner_predict maix_kpu_learner_save
+        maix_kpu_learner_file maix_kpu_learner_load;
 }
 
 /// Functions that a C header declares: names before a parenthesis, outside comments and types.

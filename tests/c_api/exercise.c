@@ -414,40 +414,40 @@ static int detectors(void)
     return 0;
 }
 
-static int learn(maix_kpu_classifier_t *classifier)
+static int learn(maix_kpu_learner_t *classifier)
 {
     float a[2] = {0, 0}, b[2] = {4, 4}, near_b[2] = {3, 5};
     size_t index, left, classes, samples;
-    CHECK(maix_kpu_classifier_add_class(classifier, a, 2, -1, &index) == 0 && index == 0);
-    CHECK(maix_kpu_classifier_add_class(classifier, b, 2, 1, &index) == 0 && index == 1);
-    FAILS(maix_kpu_classifier_add_class(classifier, b, 2, -1, &index), INDEX);
-    FAILS(maix_kpu_classifier_train(classifier), PARAM);
-    CHECK(maix_kpu_classifier_add_sample(classifier, near_b, 2, &index) == 0 && index == 0);
-    CHECK(maix_kpu_classifier_remove_sample(classifier, &left) == 0 && left == 0);
-    CHECK(maix_kpu_classifier_add_sample(classifier, near_b, 2, &index) == 0);
-    CHECK(maix_kpu_classifier_train(classifier) == 0);
+    CHECK(maix_kpu_learner_add_class(classifier, a, 2, -1, &index) == 0 && index == 0);
+    CHECK(maix_kpu_learner_add_class(classifier, b, 2, 1, &index) == 0 && index == 1);
+    FAILS(maix_kpu_learner_add_class(classifier, b, 2, -1, &index), INDEX);
+    FAILS(maix_kpu_learner_train(classifier), PARAM);
+    CHECK(maix_kpu_learner_add_sample(classifier, near_b, 2, &index) == 0 && index == 0);
+    CHECK(maix_kpu_learner_remove_sample(classifier, &left) == 0 && left == 0);
+    CHECK(maix_kpu_learner_add_sample(classifier, near_b, 2, &index) == 0);
+    CHECK(maix_kpu_learner_train(classifier) == 0);
     int found = -2;
     float distance = -1;
-    CHECK(maix_kpu_classifier_predict(classifier, near_b, 2, &found, &distance) == 0);
+    CHECK(maix_kpu_learner_predict(classifier, near_b, 2, &found, &distance) == 0);
     CHECK(found == 1 && distance == 0);
     maix_kpu_capacity_t room;
-    maix_kpu_classifier_info(classifier, &room, &classes, &samples);
+    maix_kpu_learner_info(classifier, &room, &classes, &samples);
     CHECK(room.classes == 2 && room.samples == 3 && room.feature == 2 && classes == 2 && samples == 0);
     host.written_length = 0;
-    CHECK(maix_kpu_classifier_save(classifier, false, NULL, write_bytes) == 0);
+    CHECK(maix_kpu_learner_save(classifier, false, NULL, write_bytes) == 0);
     host.write_fails = true;
-    FAILS(maix_kpu_classifier_save(classifier, false, NULL, write_bytes), READ);
+    FAILS(maix_kpu_learner_save(classifier, false, NULL, write_bytes), READ);
     host.write_fails = false;
-    CHECK(maix_kpu_classifier_remove_class(classifier, &left) == 0 && left == 1);
+    CHECK(maix_kpu_learner_remove_class(classifier, &left) == 0 && left == 1);
     return 0;
 }
 
-static int reload(maix_kpu_classifier_t *classifier)
+static int reload(maix_kpu_learner_t *classifier)
 {
     float near_b[2] = {3, 5}, distance;
     int found;
-    CHECK(maix_kpu_classifier_load(classifier, host.written, host.written_length) == 0);
-    CHECK(maix_kpu_classifier_predict(classifier, near_b, 2, &found, &distance) == 0);
+    CHECK(maix_kpu_learner_load(classifier, host.written, host.written_length) == 0);
+    CHECK(maix_kpu_learner_predict(classifier, near_b, 2, &found, &distance) == 0);
     CHECK(found == 1 && distance == 0);
     return 0;
 }
@@ -455,18 +455,18 @@ static int reload(maix_kpu_classifier_t *classifier)
 static int classifiers(void)
 {
     maix_kpu_capacity_t room = {2, 3, 2}, saved;
-    maix_kpu_classifier_t *classifier;
-    TRY(maix_kpu_classifier_open(&room, &classifier));
+    maix_kpu_learner_t *classifier;
+    TRY(maix_kpu_learner_open(&room, &classifier));
     int line = learn(classifier);
-    maix_kpu_classifier_close(classifier);
+    maix_kpu_learner_close(classifier);
     CHECK(line == 0);
-    CHECK(maix_kpu_classifier_file(host.written, host.written_length, &saved) == 0);
+    CHECK(maix_kpu_learner_file(host.written, host.written_length, &saved) == 0);
     CHECK(saved.classes == 2 && saved.samples == 3 && saved.feature == 2);
-    FAILS(maix_kpu_classifier_file(host.written, host.written_length - 1, &saved), FORMAT);
-    TRY(maix_kpu_classifier_open(&saved, &classifier));
+    FAILS(maix_kpu_learner_file(host.written, host.written_length - 1, &saved), FORMAT);
+    TRY(maix_kpu_learner_open(&saved, &classifier));
     line = reload(classifier);
-    maix_kpu_classifier_close(classifier);
-    maix_kpu_classifier_close(NULL);
+    maix_kpu_learner_close(classifier);
+    maix_kpu_learner_close(NULL);
     return line;
 }
 
