@@ -41,9 +41,10 @@ pub struct BoxOptions {
 
 /// Anchors as given; empty: those of the metadata.
 #[derive(Clone)]
-struct Anchors(Vec<[f32; 2]>);
+pub struct Anchors(pub Vec<[f32; 2]>);
 
-fn anchors(text: &str) -> std::result::Result<Anchors, String> {
+/// Reads pairs of positive numbers.
+pub fn anchors(text: &str) -> std::result::Result<Anchors, String> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let numbers: Vec<f32> = parts
         .map(|part| {

@@ -44,7 +44,7 @@ pub fn run(options: &CheckOptions) -> Result<()> {
                 "use a smaller model or input, other firmware (--profile), or load_flash",
             ));
         }
-        println!("{}: ok, takes {needed} of {free} bytes ({})", file.name, options.room.name());
+        say!("{}: ok, takes {needed} of {free} bytes ({})", file.name, options.room.name());
     }
     Ok(())
 }

@@ -213,7 +213,7 @@ fn row(name: String, what: &str, a: &Value, b: &Value, is_output: bool) -> Row {
 
 fn print(rows: &[Row], first: Option<&Row>, note: Option<&str>, least: f64) {
     if let Some(note) = note {
-        println!("{note}");
+        say!("{note}");
     }
     for Row { name, what, tensor, difference, .. } in rows {
         let difference = match difference {
@@ -221,12 +221,12 @@ fn print(rows: &[Row], first: Option<&Row>, note: Option<&str>, least: f64) {
             Some(d) => format!("{:.1} dB, largest difference {}", d.decibels, d.largest),
             None => "no counterpart".to_string(),
         };
-        println!("{name:<9} {tensor:<24} {difference:<40} {what}");
+        say!("{name:<9} {tensor:<24} {difference:<40} {what}");
     }
     match first {
-        Some(row) => println!("first difference: {} {}", row.name, row.what),
-        None if least.is_finite() => println!("no value below {least} dB"),
-        None => println!("equal"),
+        Some(row) => say!("first difference: {} {}", row.name, row.what),
+        None if least.is_finite() => say!("no value below {least} dB"),
+        None => say!("equal"),
     }
 }
 
@@ -246,5 +246,5 @@ fn print_json(rows: &[Row], first: Option<&Row>, note: Option<&str>) {
         })
         .collect();
     let report = json!({ "rows": rows, "first_difference": first.map(|r| &r.name), "note": note });
-    println!("{report:#}");
+    say!("{report:#}");
 }

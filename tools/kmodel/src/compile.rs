@@ -1,10 +1,11 @@
 //! `kmodel compile`: from .tflite and .onnx to .kmodel, with the options of nncase 0.2's `ncc`.
 
 use crate::{
-    dot,
+    boxes, dot,
     failure::{Failure, Result},
     given::range,
     progress,
+    text::Notes,
 };
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
@@ -14,7 +15,7 @@ use kmodel_compiler::{
     import::InputFormat,
     options::{CalibrateMethod, DatasetFormat, ElementType, KmodelVersion, Layout},
 };
-use maix_kpu::model::{Model, Operator};
+use maix_kpu::model::{Model, Operator, metadata::Content};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -88,6 +89,12 @@ pub struct CompileOptions {
     /// File with the names of the classes, one a line, for the model's metadata
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
+    /// Anchors (width, height, ...) of a YOLO model, for the metadata
+    #[arg(long, value_name = "A,B,...", value_parser = boxes::anchors)]
+    anchors: Option<boxes::Anchors>,
+    /// A note for the metadata
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    note: String,
     /// Also write the table to this .html or .json file
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -209,6 +216,22 @@ impl CompileOptions {
         })
     }
 
+    /// The kmodel with anchors and note beside the metadata that the compiler wrote.
+    fn with_metadata(&self, mut kmodel: Vec<u8>) -> Result<Vec<u8>> {
+        if self.anchors.is_none() && self.note.is_empty() {
+            return Ok(kmodel);
+        }
+        let model = Model::open(&&kmodel[..])?;
+        let notes = Notes::of(&model, &kmodel);
+        kmodel.truncate(model.size());
+        let anchors = self.anchors.as_ref().map_or(&notes.anchors[..], |anchors| &anchors.0);
+        let (labels, anchors) = (notes.labels.join("\n"), anchors.as_flattened());
+        let content =
+            Content { labels: &labels, anchors, input_range: notes.input_range, note: &self.note };
+        content.write(&mut |piece| kmodel.extend_from_slice(piece));
+        Ok(kmodel)
+    }
+
     /// How the report is to be written, if it is.
     fn report_format(&self) -> Result<Option<ReportFormat>> {
         let Some(path) = &self.report else { return Ok(None) };
@@ -256,7 +279,8 @@ pub fn run(arguments: &CompileOptions) -> Result<(), Vec<Failure>> {
     if arguments.dump_ir {
         write(Path::new("ir_optimized.dot"), dot::graph(&compiled.graph).as_bytes())?;
     }
-    write(&arguments.out, &compiled.kmodel)?;
+    let kmodel = arguments.with_metadata(compiled.kmodel).map_err(|e| vec![e])?;
+    write(&arguments.out, &kmodel)?;
     if let (Some(path), Some(format)) = (&arguments.report, report_format) {
         let report = match format {
             ReportFormat::Html => compiled.report.html(),
@@ -264,11 +288,11 @@ pub fn run(arguments: &CompileOptions) -> Result<(), Vec<Failure>> {
         };
         write(path, report.as_bytes())?;
     }
-    print!("{}", compiled.report);
-    if !arguments.allow_ops.is_empty() && !uses(&compiled.kmodel, &arguments.allow_ops) {
-        println!("note: the model needs none of the opcodes that --allow-ops allows");
+    say!("{}", compiled.report.to_string().trim_end());
+    if !arguments.allow_ops.is_empty() && !uses(&kmodel, &arguments.allow_ops) {
+        say!("note: the model needs none of the opcodes that --allow-ops allows");
     }
-    println!("wrote {} ({} bytes)", arguments.out.display(), compiled.kmodel.len());
+    say!("wrote {} ({} bytes)", arguments.out.display(), kmodel.len());
     Ok(())
 }
 
@@ -305,6 +329,6 @@ fn print_weights(graph: &Graph) {
         };
         let low = weights.iter().copied().fold(f32::INFINITY, f32::min);
         let high = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        println!("{}: weights {low} to {high}", node.name);
+        say!("{}: weights {low} to {high}", node.name);
     }
 }

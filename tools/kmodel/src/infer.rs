@@ -109,7 +109,7 @@ pub fn run(options: &InferOptions) -> Result<()> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    println!("{} results in {}", files.len(), options.outdir.display());
+    say!("{} results in {}", files.len(), options.outdir.display());
     Ok(())
 }
 

@@ -41,8 +41,8 @@ pub fn run(options: &InfoOptions) -> Result<()> {
         reports.push(report(&file, options.room, options.clocks)?);
     }
     match &reports[..] {
-        [report] if options.json => println!("{report:#}"),
-        reports if options.json => println!("{:#}", json!(reports)),
+        [report] if options.json => say!("{report:#}"),
+        reports if options.json => say!("{:#}", json!(reports)),
         reports => reports.iter().for_each(print),
     }
     Ok(())
@@ -145,14 +145,14 @@ fn shape(value: &Value) -> String {
 }
 
 fn print(report: &Value) {
-    println!("{}: kmodel v{}", string(&report["file"]), report["version"]);
+    say!("{}: kmodel v{}", string(&report["file"]), report["version"]);
     for (key, name) in [("inputs", "input"), ("outputs", "output")] {
         for (index, tensor) in list(&report[key]).iter().enumerate() {
-            println!("{name} {index}: {} {} (NxCxHxW)", string(&tensor["dtype"]), shape(tensor));
+            say!("{name} {index}: {} {} (NxCxHxW)", string(&tensor["dtype"]), shape(tensor));
         }
     }
     print_nodes(report);
-    println!(
+    say!(
         "flash {} bytes ({} of weights), arena {} bytes, KPU RAM peak {} of {} bytes",
         grouped(number(&report["flash"])),
         grouped(number(&report["weight_bytes"])),
@@ -161,7 +161,7 @@ fn print(report: &Value) {
         grouped(number(&report["kpu_ram"])),
     );
     let milliseconds = |key: &str| report[key].as_f64().unwrap_or_default();
-    println!(
+    say!(
         "{} MACs; estimated {:.1} ms on the chip, of which KPU {:.1} ms (CPU {} MHz, KPU {} MHz; \
          an estimate, not a measurement)",
         grouped(number(&report["macs"])),
@@ -172,7 +172,7 @@ fn print(report: &Value) {
     );
     print_notes(report);
     let verdict = if report["fits"] == true { "fits" } else { "does not fit" };
-    println!(
+    say!(
         "{verdict}: needs {} of {} free bytes ({}); camera and screen take theirs besides",
         grouped(number(&report["needed"])),
         grouped(number(&report["free"])),
@@ -181,7 +181,7 @@ fn print(report: &Value) {
 }
 
 fn print_nodes(report: &Value) {
-    println!(
+    say!(
         "{:>4} {:<44} {:>3} {:>16} {:>16} {:>9} {:>9} {:>9} {:>13} {:>8}",
         "node",
         "operator",
@@ -201,7 +201,7 @@ fn print_nodes(report: &Value) {
         };
         let inputs = list(&node["inputs"]);
         let more = if inputs.len() > 1 { format!("+{}", inputs.len() - 1) } else { String::new() };
-        println!(
+        say!(
             "{:>4} {:<44} {:>3} {:>16} {:>16} {:>9} {:>9} {:>9} {:>13} {:>8.3}",
             number(&node["index"]),
             operator,
@@ -225,25 +225,25 @@ fn print_notes(report: &Value) {
     ] {
         if report[key] != 0 {
             let whose = if metadata.is_null() { "" } else { ": metadata" };
-            println!("{} {what}{whose}", report[key]);
+            say!("{} {what}{whose}", report[key]);
         }
     }
     if !metadata.is_null() {
         let labels: Vec<&str> = list(&metadata["labels"]).iter().map(string).collect();
         if !labels.is_empty() {
-            println!("labels: {}", labels.join(", "));
+            say!("labels: {}", labels.join(", "));
         }
         for (key, name) in [("anchors", "anchors"), ("input_range", "pixels 0 and 255 stand for")] {
             if metadata[key].as_array().is_some_and(|values| !values.is_empty()) {
-                println!("{name}: {}", metadata[key]);
+                say!("{name}: {}", metadata[key]);
             }
         }
         if metadata["note"] != "" {
-            println!("note: {}", string(&metadata["note"]));
+            say!("note: {}", string(&metadata["note"]));
         }
     }
     let recent: Vec<&str> = list(&report["recent_opcodes"]).iter().map(string).collect();
     if !recent.is_empty() {
-        println!("older MaixPy firmware hangs on: {}", recent.join(", "));
+        say!("older MaixPy firmware hangs on: {}", recent.join(", "));
     }
 }

@@ -1,5 +1,8 @@
 //! `kmodel`: inspects, runs, checks and compiles kmodels.
 
+#[macro_use]
+mod output;
+
 mod boxes;
 mod check;
 mod compare;

@@ -68,7 +68,7 @@ pub fn run(options: &PackOptions) -> Result<()> {
         let bin = name(path)?;
         let swap = options.byte_order == ByteOrder::Swapped && detect::version(&&bytes[..]).is_ok();
         let what = kind(&bytes);
-        println!(
+        say!(
             "0x{address:06X} {} bytes {bin}: {what}{}",
             bytes.len(),
             if swap { ", bytes swapped" } else { "" }
@@ -148,6 +148,6 @@ fn write(path: &Path, members: Vec<(Entry, Vec<u8>)>) -> Result<()> {
         add(name, bytes)?;
     }
     archive.finish().map_err(|e| failed(&e))?;
-    println!("wrote {}", path.display());
+    say!("wrote {}", path.display());
     Ok(())
 }

@@ -106,7 +106,7 @@ pub fn run(options: &RunOptions) -> Result<()> {
     });
     let boxes = options.boxes.find(&outputs, &notes, (&options.input[0], net), &options.fitting)?;
     if options.json {
-        println!("{:#}", report(options, &crcs, &outputs, &notes, boxes));
+        say!("{:#}", report(options, &crcs, &outputs, &notes, boxes));
     } else {
         print(options, &crcs, &outputs, &notes, &boxes);
     }
@@ -187,26 +187,30 @@ fn report(
 
 fn print(options: &RunOptions, crcs: &Crcs, outputs: &[Value], notes: &Notes, boxes: &[Json]) {
     for (index, operator, tensor, crc) in &crcs.0 {
-        println!("{index} {operator} {tensor} {crc:08x}");
+        say!("{index} {operator} {tensor} {crc:08x}");
     }
     for (index, output) in outputs.iter().enumerate() {
-        println!("output {index}: {} {:?}", output.tensor.dtype.name(), output.tensor.shape);
+        say!("output {index}: {} {:?}", output.tensor.dtype.name(), output.tensor.shape);
         for Ranked { index, score } in best(options, output) {
             match label(notes, output, index) {
-                Some(label) => println!("  {index}: {score} {label}"),
-                None => println!("  {index}: {score}"),
+                Some(label) => say!("  {index}: {score} {label}"),
+                None => say!("  {index}: {score}"),
             }
         }
     }
     for found in boxes {
         let label = found["label"].as_str().unwrap_or_default();
         let probability = found["probability"].as_f64().unwrap_or_default();
-        println!(
+        say!(
             "box: class {} {label} {probability:.3} at x {} y {} w {} h {}",
-            found["class"], found["x"], found["y"], found["w"], found["h"]
+            found["class"],
+            found["x"],
+            found["y"],
+            found["w"],
+            found["h"]
         );
     }
     if options.boxes.wanted() && boxes.is_empty() {
-        println!("no boxes above the threshold");
+        say!("no boxes above the threshold");
     }
 }

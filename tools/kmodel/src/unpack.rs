@@ -57,9 +57,9 @@ pub fn run(options: &UnpackOptions) -> Result<()> {
         match list.iter().find(|entry| entry.bin == member) {
             Some(entry) => {
                 let swap = if entry.reverse_4_bytes { ", swapped when it is flashed" } else { "" };
-                println!("0x{:06X} {} bytes {member}: {what}{swap}", entry.address, bytes.len());
+                say!("0x{:06X} {} bytes {member}: {what}{swap}", entry.address, bytes.len());
             }
-            None => println!("no address {} bytes {member}: {what}", bytes.len()),
+            None => say!("no address {} bytes {member}: {what}", bytes.len()),
         }
     }
     Ok(())

@@ -37,7 +37,7 @@ pub fn run(options: &ViewOptions) -> Result<()> {
     // Inside a script element `<` could end it.
     let page = PAGE.replacen("@DATA@", &data.to_string().replace('<', "\\u003c"), 1);
     fs::write(&options.output, page).map_err(|e| Failure::file(&options.output, e))?;
-    println!("wrote {}", options.output.display());
+    say!("wrote {}", options.output.display());
     Ok(())
 }
 

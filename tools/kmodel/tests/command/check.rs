@@ -40,3 +40,16 @@ fn a_damaged_node_is_named_with_its_place() {
         "{what}"
     );
 }
+
+#[test]
+fn a_reader_may_go_before_the_end() {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_kmodel"))
+        .args(["info", &example("mnist/mnist_uint8.kmodel")])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}

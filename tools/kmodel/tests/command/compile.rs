@@ -114,8 +114,11 @@ fn inference_in_float_takes_the_range_that_is_given() {
     let folder = Folder::new();
     let (tflite, out) = (example("mnist/mnist.tflite"), folder.path("m.kmodel"));
     let float = ["compile", &tflite, &out, "--inference-type", "float", "--input-range", "-1,1"];
-    printed(&[&float[..], &["--report", &folder.path("r.html")]].concat());
+    let notes = ["--anchors", "1,1.5,2,2", "--note", "a test"];
+    printed(&[&float[..], &notes[..], &["--report", &folder.path("r.html")]].concat());
     let info = json(&["info", &out, "--json"]);
+    assert_eq!(info["metadata"]["anchors"], serde_json::json!([[1.0, 1.5], [2.0, 2.0]]));
+    assert_eq!(info["metadata"]["note"], "a test");
     assert_eq!(info["metadata"]["input_range"], serde_json::json!([-1.0, 1.0]));
     assert_eq!(info["inputs"][0]["dtype"], "float32");
     assert!(text(&folder.read("r.html")).starts_with("<!doctype html>"));
