@@ -2,7 +2,8 @@
 //!
 //! A kmodel does not say which tensor of the model a node computes. So each node is compared with
 //! every tensor of the same shape and takes the one that it comes closest to; bytes are scaled to it
-//! by least squares, since their scale and zero point are not stored either.
+//! by least squares, since their scale and zero point are not stored either. Each channel is scaled by
+//! itself, because compilers balance channels against each other.
 
 use crate::{
     compare::{Distance, Row},
@@ -21,6 +22,8 @@ use std::{fs, path::Path, sync::Arc};
 
 /// Fewest bytes whose scale can be told from their values.
 const FEWEST: usize = 8;
+/// Fewest pixels of a channel that is scaled by itself; smaller ones would fit too easily.
+const SMALLEST_PLANE: usize = 16;
 /// A tensor that is farther away than this is no counterpart.
 const FARTHEST: f64 = 3.0;
 
@@ -154,8 +157,12 @@ fn distance(value: &Value, expected: &[f32]) -> Option<Distance> {
         if numbers.len() < FEWEST {
             return None;
         }
-        let (scale, offset) = fit(&numbers, expected);
-        numbers.iter_mut().for_each(|number| *number = *number * scale + offset);
+        let plane = value.tensor.image().plane();
+        let part = if plane < SMALLEST_PLANE { numbers.len() } else { plane };
+        for (numbers, expected) in numbers.chunks_mut(part).zip(expected.chunks(part)) {
+            let (scale, offset) = fit(numbers, expected);
+            numbers.iter_mut().for_each(|number| *number = *number * scale + offset);
+        }
     }
     Some(Distance::between(expected, &numbers))
 }

@@ -61,12 +61,22 @@ fn a_browser_draws_every_node_and_tells_about_one() {
     let (model, page) = (example("mnist/mnist_uint8.kmodel"), folder.path("page.html"));
     printed(&["view", &model, "-o", &page]);
     let Some(shown) = browsed(&page, "") else { return };
-    // 16 nodes, an input and an output.
-    assert!(shown.contains("data-drawn=\"18\""), "{shown}");
-    assert_eq!(shown.matches("class=\"edge\"").count(), 17);
+    let info = json(&["info", &model, "--json"]);
+    let nodes = info["nodes"].as_array().unwrap();
+    // The nodes, an input and an output; each node of this chain reads from the one before.
+    assert!(shown.contains(&format!("data-drawn=\"{}\"", nodes.len() + 2)), "{shown}");
+    assert_eq!(shown.matches("class=\"edge\"").count(), nodes.len() + 1);
     assert!(shown.contains("Slowest nodes") && shown.contains("fits: needs"), "{shown}");
     let shown = browsed(&page, "#node-2").unwrap();
-    for text in ["<h2>Node 2</h2>", "3x3, max 2x2/2", "uint8 1x16x14x14", "2,576 bytes"] {
-        assert!(shown.contains(text), "{text}");
+    let sizes = |value: &serde_json::Value| {
+        let sizes = value.as_array().unwrap().iter().map(|size| size.to_string());
+        sizes.collect::<Vec<_>>().join("x")
+    };
+    assert!(shown.contains("<h2>Node 2</h2>"), "{shown}");
+    for text in [nodes[2]["detail"].as_str().unwrap(), &sizes(&nodes[2]["output"]["shape"])] {
+        assert!(
+            shown.contains(&format!("<td>{text}")) || shown.contains(&format!("8 {text}</td>")),
+            "{text}"
+        );
     }
 }
