@@ -5,7 +5,7 @@
 mod common;
 
 use common::{
-    Random, likeness, outputs, picture,
+    Likeness, Random, likeness, outputs, picture,
     tflite::{Data, Field, Model},
 };
 use kmodel_compiler::{
@@ -176,7 +176,7 @@ fn compiled(name: &str, model: &[u8], size: usize, pictures: u64) -> (Vec<u8>, R
     let samples: Vec<Vec<f32>> = (1..=pictures).map(|s| picture(&[1, 3, size, size], s)).collect();
     let options = Options {
         input_range: Some((0.0, 1.0)),
-        ..common::raw(common::write_raw(&format!("network_{name}"), &samples))
+        ..common::raw(common::write_raw(&format!("network_{}", name.replace('/', "_")), &samples))
     };
     let compiled = compile(model, &options, &mut |_, _, _| {}).unwrap_or_else(|p| {
         panic!("{name}: {}", p.iter().map(|p| format!("{p}\n")).collect::<String>())
@@ -185,7 +185,7 @@ fn compiled(name: &str, model: &[u8], size: usize, pictures: u64) -> (Vec<u8>, R
 }
 
 /// Compiles and compares on pictures that calibration has not seen.
-fn check(name: &str, model: &Model, size: usize, cosine: f64) -> Report {
+fn check(name: &str, model: &Model, size: usize, cosine: f64) -> (Report, Likeness) {
     let bytes = model.bytes();
     let (kmodel, report) = compiled(name, &bytes, size, 8);
     let graph = import::import(&bytes, InputFormat::Tflite, None).unwrap().graph;
@@ -196,9 +196,8 @@ fn check(name: &str, model: &Model, size: usize, cosine: f64) -> Report {
         got.extend(outputs(&kmodel, &[input], (0.0, 1.0)).unwrap().remove(0));
     }
     let likeness = likeness(&expected, &got);
-    println!("{name}: {likeness:?}, KPU RAM {}", report.kpu_ram_bytes);
     assert!(likeness.cosine >= cosine, "{name}: {likeness:?}\n{report}");
-    report
+    (report, likeness)
 }
 
 /// No convolution runs on the CPU.
@@ -209,15 +208,25 @@ fn convolves_on_the_kpu(report: &Report) {
 }
 
 #[test]
-fn mobilenets_run_on_the_kpu() {
-    convolves_on_the_kpu(&check("v1", &mobilenet_v1(96, 0.25), 96, 0.99));
-    convolves_on_the_kpu(&check("v2", &mobilenet_v2(128, 0.5), 128, 0.95));
-}
-
-#[test]
-fn detectors_and_segmentation() {
-    convolves_on_the_kpu(&check("yolo", &yolo_tiny(96), 96, 0.99));
-    convolves_on_the_kpu(&check("unet", &unet(64), 64, 0.99));
+fn networks_run_on_the_kpu() {
+    let mut table = String::from(
+        "| network | cosine | largest difference | dB | KPU RAM |\n|---|--:|--:|--:|--:|\n",
+    );
+    for (name, model, size, cosine) in [
+        ("MobileNetV1 0.25, 96x96", mobilenet_v1(96, 0.25), 96, 0.99),
+        ("MobileNetV2 0.5, 128x128", mobilenet_v2(128, 0.5), 128, 0.95),
+        ("YOLOv2-like, 96x96", yolo_tiny(96), 96, 0.99),
+        ("U-Net with transposed convolutions, 64x64", unet(64), 64, 0.99),
+    ] {
+        let (report, likeness) = check(name, &model, size, cosine);
+        convolves_on_the_kpu(&report);
+        table += &format!(
+            "| {name} | {:.5} | {:.4} | {:.1} | {} |\n",
+            likeness.cosine, likeness.largest, likeness.decibels, report.kpu_ram_bytes
+        );
+    }
+    println!("{table}");
+    common::update_docs("networks", &table);
 }
 
 #[test]

@@ -140,5 +140,6 @@ fn as_near_to_the_float_model_as_nncase() {
         }
     }
     println!("{table}");
+    common::update_docs("pairs", &table);
     assert!(failures.is_empty(), "{failures:#?}");
 }

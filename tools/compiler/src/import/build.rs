@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The largest tensor that is accepted; far more than the chip can hold.
-pub const MAX_ELEMENTS: usize = 1 << 27;
+pub const MAX_ELEMENTS: usize = 1 << 24;
 
 /// What an operand is while importing.
 #[derive(Clone, Debug)]

@@ -166,3 +166,16 @@ pub fn likeness(expected: &[f32], got: &[f32]) -> Likeness {
         if ee == 0.0 && gg == 0.0 { 1.0 } else { dot / (ee * gg).sqrt().max(f64::MIN_POSITIVE) };
     Likeness { cosine, largest, decibels: 10.0 * (ee / noise).log10() }
 }
+
+/// With `UPDATE_DOCS` set: puts a table between its marks in docs/quantization.md.
+pub fn update_docs(mark: &str, table: &str) {
+    if std::env::var_os("UPDATE_DOCS").is_none() {
+        return;
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/quantization.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let begin = format!("<!-- {mark} -->\n");
+    let (head, rest) = text.split_once(&begin).expect("the mark is there");
+    let (_, tail) = rest.split_once("<!-- end -->").expect("the table ends");
+    std::fs::write(path, format!("{head}{begin}{table}<!-- end -->{tail}")).unwrap();
+}
