@@ -3,27 +3,28 @@
 
 #include "py/runtime.h"
 
+#include "desktop.h"
 #include "image.h"
 
 // take(width, height): the camera's next picture. SystemExit when `--frames` are over.
 static mp_obj_t board_take(mp_obj_t width, mp_obj_t height) {
-    desktop_picture_t taken;
+    picture_t taken;
     int result = desktop_take(mp_obj_get_int(width), mp_obj_get_int(height), &taken);
     if (result < 0) {
-        image_raise();
+        image_raise(desktop_error());
     }
     if (result == 0) {
         nlr_raise(mp_obj_new_exception(&mp_type_SystemExit));
     }
     nlr_buf_t nlr;
     if (nlr_push(&nlr) != 0) {
-        desktop_release(&taken);
+        picture_release(&taken);
         nlr_jump(nlr.ret_val);
     }
-    desktop_picture_t picture = image_allocate(taken.width, taken.height, taken.bytes_per_pixel);
+    picture_t picture = image_allocate(taken.width, taken.height, taken.bytes_per_pixel);
     nlr_pop();
-    desktop_convert(&taken, &picture);
-    desktop_release(&taken);
+    picture_convert(&taken, &picture);
+    picture_release(&taken);
     return image_new(picture, NULL);
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(board_take_obj, board_take);
@@ -31,7 +32,7 @@ static MP_DEFINE_CONST_FUN_OBJ_2(board_take_obj, board_take);
 // show(image): a frame on the LCD.
 static mp_obj_t board_show(mp_obj_t image) {
     if (!desktop_show(&image_get(image)->picture)) {
-        image_raise();
+        image_raise(desktop_error());
     }
     return mp_const_none;
 }

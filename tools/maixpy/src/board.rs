@@ -1,4 +1,4 @@
-//! The board that the script sees: flash, camera, screen, key, font.
+//! The board that the script sees: flash, camera, screen, key.
 
 use std::{
     process,
@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{
-    camera::Camera, flash::Flash, font::Font, options::Options, picture::Picture, screen::Screen,
-};
+use maix_image::picture::Picture;
+
+use crate::{camera::Camera, flash::Flash, options::Options, screen::Screen};
 
 /// How long one press of the BOOT key lasts.
 const PRESS: Duration = Duration::from_millis(100);
@@ -19,8 +19,6 @@ const PRESS: Duration = Duration::from_millis(100);
 pub struct Board {
     /// The flash.
     pub flash: Flash,
-    /// The font that `image.font_load` set; otherwise the built-in one is used.
-    pub font: Option<Font>,
     camera: Option<Camera>,
     screen: Screen,
     frames: Frames,
@@ -56,7 +54,6 @@ impl Board {
         }
         Ok(Self {
             flash,
-            font: None,
             camera: options.camera.as_deref().map(Camera::open).transpose()?,
             screen: Screen::open(&options.lcd)?,
             frames: Frames { limit: options.frames, ..Default::default() },

@@ -11,7 +11,9 @@ use image::{
     imageops::{self, FilterType},
 };
 
-use crate::{files, picture::Picture};
+use maix_image::picture::Picture;
+
+use crate::files;
 
 /// Where the camera's pictures come from.
 pub struct Camera {

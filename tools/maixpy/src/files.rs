@@ -5,7 +5,7 @@ use std::{ffi::OsStr, fs, io::Cursor, path::Path};
 use anyhow::{Context, Result};
 use image::{ImageFormat, ImageReader, Rgb, RgbImage};
 
-use crate::picture::{Format, Picture};
+use maix_image::picture::{Format, Picture};
 
 /// Reads a picture of any common format; gray files become gray pictures.
 pub fn decode(bytes: &[u8]) -> Result<Picture<Vec<u8>>> {

@@ -5,7 +5,9 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result};
 use minifb::{Window, WindowOptions};
 
-use crate::{files, picture::Picture};
+use maix_image::picture::Picture;
+
+use crate::files;
 
 /// Where the frames go.
 #[derive(Default)]
@@ -80,7 +82,7 @@ impl Screen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::picture::Format;
+    use maix_image::picture::Format;
 
     #[test]
     fn frames_become_numbered_files() {

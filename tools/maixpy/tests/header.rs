@@ -1,25 +1,32 @@
-//! `mpy_bindings/desktop/desktop.h` is what `src/exports.rs` says.
+//! `desktop.h` and `picture.h` are what the two files `exports.rs` say.
 //!
-//! `UPDATE=1 cargo test -p maixpy --test header` writes it anew.
+//! `UPDATE=1 cargo test -p maixpy --test header` writes them anew.
 
 use std::path::Path;
 
-#[test]
-fn header_is_current() {
+/// Compares a header of `mpy_bindings` with what cbindgen makes of a source file.
+fn check(config: &str, source: &str, header: &str) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let header = here.join("../../mpy_bindings/desktop/desktop.h");
-    let config = cbindgen::Config::from_file(here.join("tests/cbindgen.toml")).unwrap();
-    let bindings = cbindgen::Builder::new()
+    let bindings = here.join("../../mpy_bindings");
+    let header = bindings.join(header);
+    let config = cbindgen::Config::from_file(here.join("tests").join(config)).unwrap();
+    let generated = cbindgen::Builder::new()
         .with_config(config)
-        .with_src(here.join("src/exports.rs"))
+        .with_src(bindings.join(source))
         .generate()
         .unwrap();
     let mut text = Vec::new();
-    bindings.write(&mut text);
+    generated.write(&mut text);
     let text = String::from_utf8(text).unwrap();
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&header, &text).unwrap();
     }
     let stored = std::fs::read_to_string(&header).unwrap();
     assert!(stored == text, "{} is not current: run with UPDATE=1", header.display());
+}
+
+#[test]
+fn headers_are_current() {
+    check("desktop.toml", "../tools/maixpy/src/exports.rs", "desktop/desktop.h");
+    check("picture.toml", "image/src/exports.rs", "image/picture.h");
 }

@@ -1,5 +1,7 @@
 //! A picture in the firmware's memory layout, and the conversions that keep its size.
 
+use alloc::{vec, vec::Vec};
+
 use crate::pixel;
 
 /// How a pixel is stored.

@@ -1,6 +1,8 @@
 //! The firmware's resize. It is neither a common bilinear filter nor a box filter; scripts and
 //! models are used to it, so every rule is kept. Source: docs/compatibility.md, images.
 
+use libm::fmaf;
+
 use crate::picture::{Format, Picture};
 
 /// `from` in the size of `to`; both of one format.
@@ -51,9 +53,9 @@ fn gray_bilinear<P: AsRef<[u8]>, Q: AsRef<[u8]> + AsMut<[u8]>>(
         let at = |x, y| f32::from(from.gray(x, y));
         let (back_x, back_y) = (1.0 - way_x, 1.0 - way_y);
         let value = at(x0, y0) * back_x * back_y;
-        let value = (at(x1, y0) * way_x).mul_add(back_y, value);
-        let value = (at(x0, y1) * back_x).mul_add(way_y, value);
-        let value = (at(x1, y1) * way_x).mul_add(way_y, value);
+        let value = fmaf(at(x1, y0) * way_x, back_y, value);
+        let value = fmaf(at(x0, y1) * back_x, way_y, value);
+        let value = fmaf(at(x1, y1) * way_x, way_y, value);
         to.set(x, y, u16::from(value as u8));
     }
 }
@@ -90,9 +92,9 @@ fn colour_bilinear<P: AsRef<[u8]>, Q: AsRef<[u8]> + AsMut<[u8]>>(
         let corners = corners.map(|(x, y)| from.value(x, y));
         let channel = |shift: u32, mask: u16| {
             let [a, b, c, d] = corners.map(|value| f32::from(value >> shift & mask));
-            let upper = (1.0 - way_x).mul_add(a, way_x * b);
-            let lower = (1.0 - way_x).mul_add(c, way_x * d);
-            let value = (1.0 - way_y).mul_add(upper, way_y * lower) as u8;
+            let upper = fmaf(1.0 - way_x, a, way_x * b);
+            let lower = fmaf(1.0 - way_x, c, way_x * d);
+            let value = fmaf(1.0 - way_y, upper, way_y * lower) as u8;
             (u16::from(value) & mask) << shift
         };
         to.set(x, y, channel(11, 31) | channel(5, 63) | channel(0, 31));

@@ -11,6 +11,7 @@
 #include "py/stream.h"
 
 #include "image.h"
+#include "kpu.h"
 #include "kpu_image.h"
 
 #define DEFAULT_WIDTH 320
@@ -23,19 +24,19 @@
 #define FONT_ASCII 1
 #define FONT_UTF8 2
 
-static size_t pixel_count(const desktop_picture_t *picture) {
+static size_t pixel_count(const picture_t *picture) {
     return (size_t)picture->width * (size_t)picture->height;
 }
 
-static size_t byte_count(const desktop_picture_t *picture) {
+static size_t byte_count(const picture_t *picture) {
     return pixel_count(picture) * (size_t)picture->bytes_per_pixel;
 }
 
-static bool is_gray(const desktop_picture_t *picture) {
+static bool is_gray(const picture_t *picture) {
     return picture->bytes_per_pixel == 1;
 }
 
-mp_obj_t image_new(desktop_picture_t picture, uint8_t *planes) {
+mp_obj_t image_new(picture_t picture, uint8_t *planes) {
     image_obj_t *self = mp_obj_malloc(image_obj_t, &image_type);
     self->picture = picture;
     self->planes = planes;
@@ -43,11 +44,11 @@ mp_obj_t image_new(desktop_picture_t picture, uint8_t *planes) {
     return MP_OBJ_FROM_PTR(self);
 }
 
-desktop_picture_t image_allocate(int width, int height, int bytes_per_pixel) {
+picture_t image_allocate(int width, int height, int bytes_per_pixel) {
     if (width < 1 || height < 1 || width > 4096 || height > 4096) {
         mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("no image of %d x %d pixels is possible"), width, height);
     }
-    desktop_picture_t picture = {width, height, bytes_per_pixel, NULL};
+    picture_t picture = {width, height, bytes_per_pixel, NULL};
     picture.pixels = m_new0(uint8_t, byte_count(&picture));
     return picture;
 }
@@ -59,27 +60,26 @@ image_obj_t *image_get(mp_obj_t object) {
     return MP_OBJ_TO_PTR(object);
 }
 
-MP_NORETURN void image_raise(void) {
-    const char *text = desktop_error();
+MP_NORETURN void image_raise(const char *text) {
     nlr_raise(mp_obj_new_exception_arg1(&mp_type_OSError, mp_obj_new_str(text, strlen(text))));
 }
 
-static desktop_picture_t copy_of(const desktop_picture_t *from) {
-    desktop_picture_t picture = image_allocate(from->width, from->height, from->bytes_per_pixel);
+static picture_t copy_of(const picture_t *from) {
+    picture_t picture = image_allocate(from->width, from->height, from->bytes_per_pixel);
     memcpy(picture.pixels, from->pixels, byte_count(&picture));
     return picture;
 }
 
 // A picture that the library made, moved to Python's heap.
-static desktop_picture_t adopt(desktop_picture_t *given) {
+static picture_t adopt(picture_t *given) {
     nlr_buf_t nlr;
     if (nlr_push(&nlr) != 0) {
-        desktop_release(given);
+        picture_release(given);
         nlr_jump(nlr.ret_val);
     }
-    desktop_picture_t picture = copy_of(given);
+    picture_t picture = copy_of(given);
     nlr_pop();
-    desktop_release(given);
+    picture_release(given);
     return picture;
 }
 
@@ -136,7 +136,7 @@ static size_t argument_ints(const arguments_t *arguments, size_t index, size_t c
     return end;
 }
 
-static uint16_t value_of_color(mp_obj_t color, const desktop_picture_t *picture) {
+static uint16_t value_of_color(mp_obj_t color, const picture_t *picture) {
     if (mp_obj_is_int(color)) {
         return mp_obj_get_int(color);
     }
@@ -147,16 +147,16 @@ static uint16_t value_of_color(mp_obj_t color, const desktop_picture_t *picture)
         mp_int_t level = mp_obj_get_int(items[i]);
         rgb[i] = level < 0 ? 0 : level > 255 ? 255 : level;
     }
-    return desktop_value(&rgb, picture->bytes_per_pixel);
+    return picture_value(&rgb, picture->bytes_per_pixel);
 }
 
-static uint16_t argument_color(const arguments_t *arguments, size_t index, const desktop_picture_t *picture) {
+static uint16_t argument_color(const arguments_t *arguments, size_t index, const picture_t *picture) {
     mp_obj_t color = argument(arguments, index, MP_QSTR_color);
     return color == MP_OBJ_NULL ? 0xFFFF : value_of_color(color, picture);
 }
 
-static desktop_pen_t argument_pen(const arguments_t *arguments, size_t index, const desktop_picture_t *picture, size_t fill) {
-    desktop_pen_t pen = {
+static picture_pen_t argument_pen(const arguments_t *arguments, size_t index, const picture_t *picture, size_t fill) {
+    picture_pen_t pen = {
         .value = argument_color(arguments, index, picture),
         .thickness = argument_int(arguments, index + 1, MP_QSTR_thickness, 1),
         .fill = argument_flag(arguments, fill, MP_QSTR_fill, false),
@@ -166,12 +166,12 @@ static desktop_pen_t argument_pen(const arguments_t *arguments, size_t index, co
 
 // ---- pixels -------------------------------------------------------------------------------
 
-static mp_obj_t load_pixel(const desktop_picture_t *picture, size_t index) {
+static mp_obj_t load_pixel(const picture_t *picture, size_t index) {
     if (is_gray(picture)) {
         return MP_OBJ_NEW_SMALL_INT(picture->pixels[index]);
     }
     uint8_t rgb[3];
-    desktop_rgb(picture->pixels[2 * index] << 8 | picture->pixels[2 * index + 1], &rgb);
+    picture_rgb(picture->pixels[2 * index] << 8 | picture->pixels[2 * index + 1], &rgb);
     mp_obj_t items[3];
     for (int i = 0; i < 3; i++) {
         items[i] = MP_OBJ_NEW_SMALL_INT(rgb[i]);
@@ -179,7 +179,7 @@ static mp_obj_t load_pixel(const desktop_picture_t *picture, size_t index) {
     return mp_obj_new_tuple(3, items);
 }
 
-static void store_pixel(desktop_picture_t *picture, size_t index, mp_obj_t value) {
+static void store_pixel(picture_t *picture, size_t index, mp_obj_t value) {
     if (is_gray(picture)) {
         picture->pixels[index] = mp_obj_get_int(value) & 255;
         return;
@@ -262,12 +262,12 @@ static mp_obj_t image_format(mp_obj_t self) {
 static MP_DEFINE_CONST_FUN_OBJ_1(image_format_obj, image_format);
 
 static mp_obj_t image_to_bytes(mp_obj_t self) {
-    const desktop_picture_t *picture = &image_get(self)->picture;
+    const picture_t *picture = &image_get(self)->picture;
     return mp_obj_new_bytearray_by_ref(byte_count(picture), picture->pixels);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(image_to_bytes_obj, image_to_bytes);
 
-static bool argument_place(const arguments_t *arguments, const desktop_picture_t *picture, size_t *index, size_t *next) {
+static bool argument_place(const arguments_t *arguments, const picture_t *picture, size_t *index, size_t *next) {
     int32_t place[2];
     *next = argument_ints(arguments, 1, 2, place);
     *index = (size_t)place[1] * picture->width + place[0];
@@ -276,7 +276,7 @@ static bool argument_place(const arguments_t *arguments, const desktop_picture_t
 
 static mp_obj_t image_get_pixel(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
-    const desktop_picture_t *picture = &image_get(args[0])->picture;
+    const picture_t *picture = &image_get(args[0])->picture;
     size_t index, next;
     return argument_place(&arguments, picture, &index, &next) ? load_pixel(picture, index) : mp_const_none;
 }
@@ -284,7 +284,7 @@ static MP_DEFINE_CONST_FUN_OBJ_KW(image_get_pixel_obj, 2, image_get_pixel);
 
 static mp_obj_t image_set_pixel(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
-    desktop_picture_t *picture = &image_get(args[0])->picture;
+    picture_t *picture = &image_get(args[0])->picture;
     size_t index, next;
     bool inside = argument_place(&arguments, picture, &index, &next);
     uint16_t value = argument_color(&arguments, next, picture);
@@ -301,14 +301,14 @@ static MP_DEFINE_CONST_FUN_OBJ_KW(image_set_pixel_obj, 2, image_set_pixel);
 // ---- copies and conversions ---------------------------------------------------------------
 
 // The part of a picture that (x, y, w, h) covers, moved inside of it.
-static desktop_picture_t cut(const desktop_picture_t *from, const int32_t area[4]) {
+static picture_t cut(const picture_t *from, const int32_t area[4]) {
     int left = MAX(area[0], 0), top = MAX(area[1], 0);
     int right = MIN(area[0] + area[2], from->width), bottom = MIN(area[1] + area[3], from->height);
     if (left >= right || top >= bottom) {
         mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("area (%d, %d, %d, %d) lies outside of the %d x %d image"),
             (int)area[0], (int)area[1], (int)area[2], (int)area[3], (int)from->width, (int)from->height);
     }
-    desktop_picture_t part = image_allocate(right - left, bottom - top, from->bytes_per_pixel);
+    picture_t part = image_allocate(right - left, bottom - top, from->bytes_per_pixel);
     size_t line = (size_t)part.width * part.bytes_per_pixel;
     for (int y = 0; y < part.height; y++) {
         size_t begin = ((size_t)(top + y) * from->width + left) * from->bytes_per_pixel;
@@ -319,7 +319,7 @@ static desktop_picture_t cut(const desktop_picture_t *from, const int32_t area[4
 
 static mp_obj_t image_copy(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
-    const desktop_picture_t *picture = &image_get(args[0])->picture;
+    const picture_t *picture = &image_get(args[0])->picture;
     mp_obj_t roi = argument(&arguments, 1, MP_QSTR_roi);
     if (roi == MP_OBJ_NULL) {
         return image_new(copy_of(picture), NULL);
@@ -340,23 +340,23 @@ static mp_obj_t image_cut(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args
 static MP_DEFINE_CONST_FUN_OBJ_KW(image_cut_obj, 2, image_cut);
 
 static mp_obj_t image_resize(mp_obj_t self, mp_obj_t width, mp_obj_t height) {
-    const desktop_picture_t *from = &image_get(self)->picture;
-    desktop_picture_t to = image_allocate(mp_obj_get_int(width), mp_obj_get_int(height), from->bytes_per_pixel);
-    desktop_resize(from, &to);
+    const picture_t *from = &image_get(self)->picture;
+    picture_t to = image_allocate(mp_obj_get_int(width), mp_obj_get_int(height), from->bytes_per_pixel);
+    picture_resize(from, &to);
     return image_new(to, NULL);
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(image_resize_obj, image_resize);
 
 static mp_obj_t image_to_grayscale(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
-    const desktop_picture_t *from = &image_get(args[0])->picture;
+    const picture_t *from = &image_get(args[0])->picture;
     bool copy = argument_flag(&arguments, 1, MP_QSTR_copy, false);
-    desktop_picture_t to = image_allocate(from->width, from->height, 1);
-    desktop_convert(from, &to);
+    picture_t to = image_allocate(from->width, from->height, 1);
+    picture_convert(from, &to);
     if (copy) {
         // The boards' copy has planes too, with nothing useful in them.
         uint8_t *planes = m_new(uint8_t, byte_count(&to));
-        desktop_planes(&to, planes);
+        picture_planes(&to, planes);
         return image_new(to, planes);
     }
     // The new object lies on the old one's memory.
@@ -366,11 +366,11 @@ static mp_obj_t image_to_grayscale(size_t n_args, const mp_obj_t *args, mp_map_t
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(image_to_grayscale_obj, 1, image_to_grayscale);
 
-static mp_obj_t to_color(const desktop_picture_t *from, const mp_obj_t self, bool copy, void (*convert)(const desktop_picture_t *, desktop_picture_t *)) {
+static mp_obj_t to_color(const picture_t *from, const mp_obj_t self, bool copy, void (*convert)(const picture_t *, picture_t *)) {
     if (!copy && is_gray(from)) {
         mp_raise_msg(&mp_type_OSError, MP_ERROR_TEXT("Can't convert to rgb565 in place!"));
     }
-    desktop_picture_t to = image_allocate(from->width, from->height, 2);
+    picture_t to = image_allocate(from->width, from->height, 2);
     convert(from, &to);
     if (copy) {
         return image_new(to, NULL);
@@ -382,14 +382,14 @@ static mp_obj_t to_color(const desktop_picture_t *from, const mp_obj_t self, boo
 static mp_obj_t image_to_rgb565(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
     bool copy = argument_flag(&arguments, 1, MP_QSTR_copy, false);
-    return to_color(&image_get(args[0])->picture, args[0], copy, desktop_convert);
+    return to_color(&image_get(args[0])->picture, args[0], copy, picture_convert);
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(image_to_rgb565_obj, 1, image_to_rgb565);
 
 static mp_obj_t image_to_rainbow(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
     bool copy = argument_flag(&arguments, 1, MP_QSTR_copy, false);
-    return to_color(&image_get(args[0])->picture, args[0], copy, desktop_rainbow);
+    return to_color(&image_get(args[0])->picture, args[0], copy, picture_rainbow);
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(image_to_rainbow_obj, 1, image_to_rainbow);
 
@@ -398,7 +398,7 @@ static mp_obj_t image_pix_to_ai(mp_obj_t self_in) {
     if (self->planes == NULL) {
         self->planes = m_new(uint8_t, pixel_count(&self->picture) * (is_gray(&self->picture) ? 1 : 3));
     }
-    desktop_planes(&self->picture, self->planes);
+    picture_planes(&self->picture, self->planes);
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(image_pix_to_ai_obj, image_pix_to_ai);
@@ -406,45 +406,45 @@ static MP_DEFINE_CONST_FUN_OBJ_1(image_pix_to_ai_obj, image_pix_to_ai);
 static mp_obj_t image_ai_to_pix(mp_obj_t self_in) {
     image_obj_t *self = image_get(self_in);
     if (self->planes != NULL) {
-        desktop_take_planes(&self->picture, self->planes);
+        picture_take_planes(&self->picture, self->planes);
     }
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(image_ai_to_pix_obj, image_ai_to_pix);
 
 static mp_obj_t image_invert(mp_obj_t self) {
-    desktop_invert(&image_get(self)->picture);
+    picture_invert(&image_get(self)->picture);
     return self;
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(image_invert_obj, image_invert);
 
 static mp_obj_t image_strech_char(mp_obj_t self, mp_obj_t de_dark) {
-    desktop_picture_t *picture = &image_get(self)->picture;
+    picture_t *picture = &image_get(self)->picture;
     if (!is_gray(picture)) {
         mp_print_str(&mp_plat_print, "only support grayscale now\r\n");
         return mp_const_none;
     }
-    desktop_stretch_contrast(picture, mp_obj_get_int(de_dark) != 0);
+    picture_stretch_contrast(picture, mp_obj_get_int(de_dark) != 0);
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(image_strech_char_obj, image_strech_char);
 
 static mp_obj_t image_replace(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
-    desktop_picture_t *picture = &image_get(args[0])->picture;
+    picture_t *picture = &image_get(args[0])->picture;
     if (n_args > 1) {
-        desktop_draw_picture(picture, &image_get(args[1])->picture, 0, 0, 1, 1);
+        picture_draw_picture(picture, &image_get(args[1])->picture, 0, 0, 1, 1);
     }
     bool mirror = argument_flag(&arguments, 2, MP_QSTR_hmirror, false);
     bool upside_down = argument_flag(&arguments, 3, MP_QSTR_vflip, false);
-    desktop_flip(picture, mirror, upside_down);
+    picture_flip(picture, mirror, upside_down);
     return args[0];
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(image_replace_obj, 1, image_replace);
 
 static mp_obj_t image_rotation_corr(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
-    desktop_rotation_t rotation = {
+    picture_rotation_t rotation = {
         .angles = {
             argument_float(&arguments, 1, MP_QSTR_x_rotation, 0),
             argument_float(&arguments, 2, MP_QSTR_y_rotation, 0),
@@ -463,7 +463,7 @@ static mp_obj_t image_rotation_corr(size_t n_args, const mp_obj_t *args, mp_map_
     if (!(rotation.field_of_view > 0 && rotation.field_of_view < 180)) {
         mp_raise_ValueError(MP_ERROR_TEXT("FOV must be > 0 and < 180!"));
     }
-    desktop_rotate(&image_get(args[0])->picture, &rotation);
+    picture_rotate(&image_get(args[0])->picture, &rotation);
     return args[0];
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(image_rotation_corr_obj, 1, image_rotation_corr);
@@ -471,7 +471,7 @@ static MP_DEFINE_CONST_FUN_OBJ_KW(image_rotation_corr_obj, 1, image_rotation_cor
 // ---- drawing ------------------------------------------------------------------------------
 
 static mp_obj_t image_clear(mp_obj_t self) {
-    desktop_picture_t *picture = &image_get(self)->picture;
+    picture_t *picture = &image_get(self)->picture;
     memset(picture->pixels, 0, byte_count(picture));
     return self;
 }
@@ -479,54 +479,96 @@ static MP_DEFINE_CONST_FUN_OBJ_1(image_clear_obj, image_clear);
 
 static mp_obj_t image_draw_line(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
-    desktop_picture_t *picture = &image_get(args[0])->picture;
+    picture_t *picture = &image_get(args[0])->picture;
     int32_t ends[4];
     size_t next = argument_ints(&arguments, 1, 4, ends);
-    desktop_pen_t pen = argument_pen(&arguments, next, picture, SIZE_MAX);
-    desktop_draw_line(picture, ends[0], ends[1], ends[2], ends[3], &pen);
+    picture_pen_t pen = argument_pen(&arguments, next, picture, SIZE_MAX);
+    picture_draw_line(picture, ends[0], ends[1], ends[2], ends[3], &pen);
     return args[0];
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(image_draw_line_obj, 2, image_draw_line);
 
 static mp_obj_t image_draw_rectangle(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
-    desktop_picture_t *picture = &image_get(args[0])->picture;
+    picture_t *picture = &image_get(args[0])->picture;
     int32_t area[4];
     size_t next = argument_ints(&arguments, 1, 4, area);
-    desktop_pen_t pen = argument_pen(&arguments, next, picture, next + 2);
-    desktop_draw_rectangle(picture, area[0], area[1], MAX(area[2], 0), MAX(area[3], 0), &pen);
+    picture_pen_t pen = argument_pen(&arguments, next, picture, next + 2);
+    picture_draw_rectangle(picture, area[0], area[1], MAX(area[2], 0), MAX(area[3], 0), &pen);
     return args[0];
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(image_draw_rectangle_obj, 2, image_draw_rectangle);
 
 static mp_obj_t image_draw_circle(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
-    desktop_picture_t *picture = &image_get(args[0])->picture;
+    picture_t *picture = &image_get(args[0])->picture;
     int32_t circle[3];
     size_t next = argument_ints(&arguments, 1, 3, circle);
-    desktop_pen_t pen = argument_pen(&arguments, next, picture, next + 2);
-    desktop_draw_circle(picture, circle[0], circle[1], MAX(circle[2], 0), &pen);
+    picture_pen_t pen = argument_pen(&arguments, next, picture, next + 2);
+    picture_draw_circle(picture, circle[0], circle[1], MAX(circle[2], 0), &pen);
     return args[0];
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(image_draw_circle_obj, 2, image_draw_circle);
 
 static mp_obj_t image_draw_cross(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
-    desktop_picture_t *picture = &image_get(args[0])->picture;
+    picture_t *picture = &image_get(args[0])->picture;
     int32_t place[2];
     size_t next = argument_ints(&arguments, 1, 2, place);
-    desktop_pen_t pen = {
+    picture_pen_t pen = {
         .value = argument_color(&arguments, next, picture),
         .thickness = argument_int(&arguments, next + 2, MP_QSTR_thickness, 1),
     };
-    desktop_draw_cross(picture, place[0], place[1], argument_int(&arguments, next + 1, MP_QSTR_size, 5), &pen);
+    picture_draw_cross(picture, place[0], place[1], argument_int(&arguments, next + 1, MP_QSTR_size, 5), &pen);
     return args[0];
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(image_draw_cross_obj, 2, image_draw_cross);
 
+// The font that font_load set: its size (width 0: the built-in font), and its address in the flash
+// where its bytes are not in `image_font`.
+typedef struct {
+    size_t width, height;
+    uint32_t address;
+} font_t;
+
+static font_t font;
+MP_REGISTER_ROOT_POINTER(mp_obj_t image_font);
+
+// Copies the glyph of a character, where the font has it.
+static void read_glyph(uint32_t character, uint8_t *glyph, size_t size) {
+    size_t begin = character * size;
+    mp_buffer_info_t info;
+    if (MP_STATE_VM(image_font) == MP_OBJ_NULL) {
+        mp_get_buffer_raise(kpu_read_flash(font.address + begin, size), &info, MP_BUFFER_READ);
+        begin = 0;
+    } else {
+        mp_get_buffer_raise(MP_STATE_VM(image_font), &info, MP_BUFFER_READ);
+    }
+    if (info.len >= begin + size) {
+        memcpy(glyph, (const uint8_t *)info.buf + begin, size);
+    }
+}
+
+// Gives the text the glyphs of its characters.
+static void add_glyphs(picture_text_t *text) {
+    size_t size = font.width / 8 * font.height;
+    const byte *at = (const byte *)text->text, *end = at + text->length;
+    uint8_t *glyphs = m_new0(uint8_t, utf8_charlen(at, text->length) * size);
+    text->glyphs = glyphs;
+    text->glyph_width = font.width;
+    text->glyph_height = font.height;
+    for (; at < end; at = utf8_next_char(at), glyphs += size) {
+        unichar character = utf8_get_char(at);
+        if (character >= ' ') {
+            read_glyph(character, glyphs, size);
+        }
+    }
+    text->glyph_bytes = glyphs - text->glyphs;
+}
+
 static mp_obj_t image_draw_string(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
-    desktop_picture_t *picture = &image_get(args[0])->picture;
+    picture_t *picture = &image_get(args[0])->picture;
     int32_t place[2];
     size_t next = argument_ints(&arguments, 1, 2, place);
     mp_obj_t string = argument(&arguments, next, MP_QSTR_text);
@@ -534,7 +576,7 @@ static mp_obj_t image_draw_string(size_t n_args, const mp_obj_t *args, mp_map_t 
         mp_raise_TypeError(MP_ERROR_TEXT("draw_string needs a text"));
     }
     size_t length;
-    desktop_text_t text = {
+    picture_text_t text = {
         .text = mp_obj_str_get_data(string, &length),
         .x = place[0],
         .y = place[1],
@@ -547,15 +589,18 @@ static mp_obj_t image_draw_string(size_t n_args, const mp_obj_t *args, mp_map_t 
     if (!(text.scale > 0)) {
         mp_raise_ValueError(MP_ERROR_TEXT("scale must be > 0"));
     }
-    desktop_draw_text(picture, &text);
+    if (font.width > 0) {
+        add_glyphs(&text);
+    }
+    picture_draw_text(picture, &text);
     return args[0];
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(image_draw_string_obj, 3, image_draw_string);
 
 static mp_obj_t image_draw_image(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
     arguments_t arguments = {n_args, args, kw_args};
-    desktop_picture_t *picture = &image_get(args[0])->picture;
-    const desktop_picture_t *other = &image_get(args[1])->picture;
+    picture_t *picture = &image_get(args[0])->picture;
+    const picture_t *other = &image_get(args[1])->picture;
     int32_t place[2] = {0, 0};
     size_t next = n_args > 2 ? argument_ints(&arguments, 2, 2, place) : 2;
     float scale_x = argument_float(&arguments, next, MP_QSTR_x_scale, 1);
@@ -563,8 +608,8 @@ static mp_obj_t image_draw_image(size_t n_args, const mp_obj_t *args, mp_map_t *
     if (!(scale_x > 0 && scale_y > 0)) {
         mp_raise_ValueError(MP_ERROR_TEXT("x_scale and y_scale must be > 0"));
     }
-    desktop_picture_t source = other->pixels == picture->pixels ? copy_of(other) : *other;
-    desktop_draw_picture(picture, &source, place[0], place[1], scale_x, scale_y);
+    picture_t source = other->pixels == picture->pixels ? copy_of(other) : *other;
+    picture_draw_picture(picture, &source, place[0], place[1], scale_x, scale_y);
     return args[0];
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(image_draw_image_obj, 2, image_draw_image);
@@ -588,12 +633,13 @@ static mp_obj_t read_file(mp_obj_t path) {
 }
 
 static mp_obj_t image_save(size_t n_args, const mp_obj_t *args, mp_map_t *kw_args) {
-    desktop_bytes_t encoded;
-    if (!desktop_encode(&image_get(args[0])->picture, mp_obj_str_get_str(args[1]), &encoded)) {
-        image_raise();
+    picture_bytes_t encoded;
+    const char *wrong = picture_encode(&image_get(args[0])->picture, mp_obj_str_get_str(args[1]), &encoded);
+    if (wrong != NULL) {
+        image_raise(wrong);
     }
     mp_obj_t bytes = mp_obj_new_bytearray(encoded.length, encoded.bytes);
-    desktop_release_bytes(&encoded);
+    picture_release_bytes(&encoded);
     mp_obj_t arguments[2] = {args[1], MP_OBJ_NEW_QSTR(MP_QSTR_wb)};
     mp_obj_t file = mp_builtin_open(2, arguments, (mp_map_t *)&mp_const_empty_map);
     mp_obj_t method[3];
@@ -613,9 +659,10 @@ static mp_obj_t image_make_new(const mp_obj_type_t *type, size_t n_args, size_t 
         mp_obj_t bytes = argument_flag(&arguments, SIZE_MAX, MP_QSTR_from_bytes, false) ? args[0] : read_file(args[0]);
         mp_buffer_info_t info;
         mp_get_buffer_raise(bytes, &info, MP_BUFFER_READ);
-        desktop_picture_t decoded;
-        if (!desktop_decode(info.buf, info.len, &decoded)) {
-            image_raise();
+        picture_t decoded;
+        const char *wrong = picture_decode(info.buf, info.len, &decoded);
+        if (wrong != NULL) {
+            image_raise(wrong);
         }
         return image_new(adopt(&decoded), NULL);
     }
@@ -685,7 +732,7 @@ bool kpu_image_get(mp_obj_t object, kpu_image_t *image) {
 }
 
 mp_obj_t kpu_image_new_gray(int width, int height, uint8_t *pixels, mp_obj_t owner) {
-    desktop_picture_t picture = {width, height, 1, pixels};
+    picture_t picture = {width, height, 1, pixels};
     mp_obj_t image = image_new(picture, NULL);
     ((image_obj_t *)MP_OBJ_TO_PTR(image))->owner = owner;
     return image;
@@ -712,7 +759,7 @@ static mp_obj_t get_affine_transform(mp_obj_t from_in, mp_obj_t to_in) {
         }
     }
     float found[6];
-    desktop_estimate_transform(points[0], points[1], counts[0], &found);
+    picture_estimate_transform(points[0], points[1], counts[0], &found);
     mp_obj_t items[9];
     for (int i = 0; i < 6; i++) {
         items[i] = mp_obj_new_float(found[i]);
@@ -737,16 +784,22 @@ static mp_obj_t warp_affine_ai(mp_obj_t from_in, mp_obj_t to_in, mp_obj_t transf
     if (from->planes == NULL || to->planes == NULL) {
         mp_raise_ValueError(MP_ERROR_TEXT("only support ai image affine: call pix_to_ai() on both images first"));
     }
-    desktop_warp_planes(&from->picture, from->planes, &to->picture, to->planes, &transform);
+    picture_warp_planes(&from->picture, from->planes, &to->picture, to->planes, &transform);
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(warp_affine_ai_obj, warp_affine_ai);
 
+static mp_obj_t font_free(void) {
+    font = (font_t) {0, 0, 0};
+    MP_STATE_VM(image_font) = MP_OBJ_NULL;
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(font_free_obj, font_free);
+
 static mp_obj_t font_load(size_t n_args, const mp_obj_t *args) {
     mp_int_t kind = mp_obj_get_int(args[0]), width = mp_obj_get_int(args[1]), height = mp_obj_get_int(args[2]);
     if (kind != FONT_UTF8) {
-        desktop_font_free();
-        return mp_const_none;
+        return font_free();
     }
     if (width < 8 || width % 8 != 0 || height < 1 || width > 256 || height > 256) {
         mp_raise_ValueError(MP_ERROR_TEXT("[MAIXPY]image: a font's width is a multiple of 8"));
@@ -755,27 +808,22 @@ static mp_obj_t font_load(size_t n_args, const mp_obj_t *args) {
         if (mp_obj_get_int(args[3]) <= 0) {
             mp_raise_ValueError(MP_ERROR_TEXT("[MAIXPY]image: font_addr must > 0 "));
         }
-        desktop_font_load_flash(width, height, mp_obj_get_int(args[3]));
+        font = (font_t) {width, height, mp_obj_get_int(args[3])};
+        MP_STATE_VM(image_font) = MP_OBJ_NULL;
         return mp_const_none;
     }
     if (strstr(mp_obj_str_get_str(args[3]), ".Dzk") == NULL) {
         mp_raise_ValueError(MP_ERROR_TEXT("[MAIXPY]image: font format don't match, only supply .Dzk "));
     }
-    mp_buffer_info_t info;
-    mp_get_buffer_raise(read_file(args[3]), &info, MP_BUFFER_READ);
-    desktop_font_load(width, height, info.buf, info.len);
+    MP_STATE_VM(image_font) = read_file(args[3]);
+    font = (font_t) {width, height, 0};
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(font_load_obj, 4, 4, font_load);
 
-static mp_obj_t font_free(void) {
-    desktop_font_free();
-    return mp_const_none;
-}
-static MP_DEFINE_CONST_FUN_OBJ_0(font_free_obj, font_free);
-
 static const mp_rom_map_elem_t image_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_image) },
+    { MP_ROM_QSTR(MP_QSTR___init__), MP_ROM_PTR(&font_free_obj) }, // after a soft reset
     { MP_ROM_QSTR(MP_QSTR_Image), MP_ROM_PTR(&image_type) },
     { MP_ROM_QSTR(MP_QSTR_get_affine_transform), MP_ROM_PTR(&get_affine_transform_obj) },
     { MP_ROM_QSTR(MP_QSTR_warp_affine_ai), MP_ROM_PTR(&warp_affine_ai_obj) },

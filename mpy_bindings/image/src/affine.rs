@@ -106,8 +106,8 @@ pub struct Rotation {
 pub fn rotate<P: AsRef<[u8]> + AsMut<[u8]>>(picture: &mut Picture<P>, rotation: &Rotation) {
     let copy = picture.copy();
     let (width, height) = (picture.width as f32, picture.height as f32);
-    let distance = width.max(height) / 2.0 / (rotation.field_of_view.to_radians() / 2.0).tan();
-    let [(sx, cx), (sy, cy), (sz, cz)] = rotation.angles.map(|a| a.to_radians().sin_cos());
+    let distance = width.max(height) / 2.0 / libm::tanf(rotation.field_of_view.to_radians() / 2.0);
+    let [(sx, cx), (sy, cy), (sz, cz)] = rotation.angles.map(|a| libm::sincosf(a.to_radians()));
     // Columns of Rz * Ry * Rx that belong to the picture's own x and y.
     let right = [cz * cy, sz * cy, -sy];
     let down = [cz * sy * sx - sz * cx, sz * sy * sx + cz * cx, cy * sx];

@@ -1,6 +1,7 @@
 //! Lines, boxes, circles, text and other pictures, drawn into a picture.
 
-use std::convert::Infallible;
+use alloc::{string::ToString, vec::Vec};
+use core::convert::Infallible;
 
 use embedded_graphics::{
     draw_target::DrawTarget,
@@ -134,7 +135,8 @@ impl<P: AsRef<[u8]> + AsMut<[u8]>> Picture<P> {
 
     /// Draws text with its upper left corner at a place; `\n` begins a new line.
     ///
-    /// A character of the built-in font takes 8 x 12 pixels as on the boards, times `scale`.
+    /// A character of the built-in font takes 8 x 12 pixels as on the boards, times `scale`. `font`
+    /// has the glyphs of the text's characters in their order.
     pub fn draw_text(
         &mut self,
         text: &str,
@@ -142,18 +144,22 @@ impl<P: AsRef<[u8]> + AsMut<[u8]>> Picture<P> {
         value: u16,
         scale: f32,
         (space_x, space_y): (i32, i32),
-        font: Option<&Font>,
+        font: Option<&Font<'_>>,
     ) {
         let (width, height) = font.map_or((8, 12), |font| (font.width, font.height));
-        let scaled = |length: usize| (length as f32 * scale).round() as i32;
+        let scaled = |length: usize| libm::roundf(length as f32 * scale) as i32;
         let mut place = Point::new(left, top);
-        for character in text.replace("\r\n", "\n").chars() {
+        let mut previous = None;
+        for (number, character) in text.chars().enumerate() {
+            if previous.replace(character) == Some('\r') && character == '\n' {
+                continue;
+            }
             if matches!(character, '\n' | '\r') {
                 place = Point::new(left, place.y + scaled(height) + space_y);
                 continue;
             }
             let glyph = match font {
-                Some(font) => font.glyph(character),
+                Some(font) => font.glyph(number),
                 None => built_in_glyph(character),
             };
             for (index, _) in glyph.iter().enumerate().filter(|(_, on)| **on) {
