@@ -3,13 +3,15 @@
 SECONDS ?= 60
 FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 
-.PHONY: help setup setup-chip setup-desktop demo maixpy build test check bench docs fuzz firmware-lib link-test chip-test
+.PHONY: help emulated setup setup-chip setup-desktop demo maixpy build test check bench docs fuzz firmware-lib firmware link-test chip-test emu-demo emu-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Cargo's options for the chip.
-CHIP = --profile chip --target targets/k210.json -Zbuild-std=core -Zjson-target-spec
+CHIP_TARGET = --profile chip --target targets/k210.json -Zjson-target-spec
+CHIP = $(CHIP_TARGET) -Zbuild-std=core
+CHIP_ALLOC = $(CHIP_TARGET) -Zbuild-std=core,alloc
 
 setup:
 	@scripts/setup.sh rust
@@ -47,6 +49,7 @@ check: setup-chip ## format, lints, documentation
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTC_BOOTSTRAP=1 cargo clippy -p maix-kpu --lib --features firmware $(CHIP) -- -D warnings
 	RUSTC_BOOTSTRAP=1 cargo clippy -p on-chip $(CHIP) -- -D warnings
+	RUSTC_BOOTSTRAP=1 cargo clippy -p maix-image $(CHIP_ALLOC) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
 
 bench: setup ## benchmarks; docs/performance.md tells how to read them
@@ -66,10 +69,23 @@ fuzz: ## each fuzz target for SECONDS=60
 	done
 
 firmware-lib: setup-chip ## the chip's library, target/firmware/libmaix_kpu.a
-	scripts/firmware-lib.sh --features firmware $(CHIP)
+	scripts/firmware-lib.sh maix-kpu targets/k210-symbols.txt --features firmware $(CHIP)
+
+firmware: firmware-lib setup-desktop ## our own MicroPython for the chip, target/firmware/micropython-k210.elf and .bin
+	scripts/firmware-lib.sh maix-image mpy_bindings/image/symbols.txt $(CHIP_ALLOC)
+	scripts/firmware.sh
 
 link-test: firmware-lib ## links the chip's library as a firmware does; its size by room
 	tests/firmware_link/run.sh
 
 chip-test: setup-chip ## layers on the emulated chip's KPU give what the simulator gives
 	tests/on_chip/run.sh $(CHIP)
+
+emulated: firmware maixpy
+	cargo build --release -p k210-emu
+
+emu-demo: emulated ## reads ten handwritten digits on the emulated K210, the KPU doing the convolutions
+	examples/mnist/emulated.sh
+
+emu-test: emulated ## scripts, models and recorded dialogues on the emulated K210 as on the PC
+	cargo test --release -p k210-emu --test firmware -- --nocapture

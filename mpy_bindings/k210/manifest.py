@@ -1,0 +1,2 @@
+# The modules that are written in Python.
+freeze("modules")

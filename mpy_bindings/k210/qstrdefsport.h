@@ -1,0 +1,1 @@
+// Names that only this port uses are found in its sources.
