@@ -16,3 +16,10 @@ cargo build --release -p k210-emu -p on-chip
 tail -n 1 "$target/on_chip.expected" | grep -qx end
 diff "$target/on_chip.expected" "$target/on_chip.output"
 echo "on chip: $(grep -c . "$target/on_chip.output") lines, the same from the KPU and the simulator"
+
+# A KPU and a DMA transfer that never end are errors in time.
+for fault in kpu=1 dma=0; do
+    "$target/release/k210-emu" --timeout 300 --fault $fault "$target/k210/chip/on-chip" >"$target/on_chip.fault"
+    tail -n 1 "$target/on_chip.fault" | grep -q '\[2008\]'
+    echo "on chip: with --fault $fault: $(tail -n 1 "$target/on_chip.fault")"
+done

@@ -39,9 +39,9 @@ struct Arguments {
     /// Writes the whole flash chip to a file at the end; `--flash 0=FILE` brings it back.
     #[arg(long, value_name = "FILE")]
     flash_out: Option<PathBuf>,
-    /// Runs a script in MicroPython's raw REPL.
+    /// Runs a script in MicroPython's raw REPL; several run one after the other until one raises.
     #[arg(long, value_name = "FILE")]
-    script: Option<PathBuf>,
+    script: Vec<PathBuf>,
     /// Stops after so many seconds [default: 60 with --script, else none].
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f32>,
@@ -76,11 +76,11 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let file = read(&arguments.firmware)?;
     let flash = fill_flash(&arguments.flash)?;
-    let console: Box<dyn Console> = match &arguments.script {
-        Some(path) => {
-            Box::new(Script::new(&read(path)?, Box::new(io::stderr()), Box::new(io::stdout())))
-        }
-        None => Box::new(Terminal::new()),
+    let scripts: Vec<_> = arguments.script.iter().map(|path| read(path)).collect::<Result<_>>()?;
+    let has_script = !scripts.is_empty();
+    let console: Box<dyn Console> = match has_script {
+        true => Box::new(Script::new(scripts, Box::new(io::stderr()), Box::new(io::stdout()))),
+        false => Box::new(Terminal::new()),
     };
     let mut board = Board::new(flash, console, arguments.trace_kpu);
     arguments.fault.iter().for_each(|&fault| board.inject(fault));
@@ -92,7 +92,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         machine.count_in(name)?;
     }
 
-    let seconds = arguments.timeout.or(arguments.script.as_ref().map(|_| SCRIPT_SECONDS));
+    let seconds = arguments.timeout.or(has_script.then_some(SCRIPT_SECONDS));
     let time = seconds.map(Duration::try_from_secs_f32).transpose().context("--timeout")?;
     let stop = machine.run(Limits { time, instructions: arguments.max_instructions });
 

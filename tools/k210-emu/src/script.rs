@@ -1,4 +1,4 @@
-//! Types a script into MicroPython's raw REPL and takes its output apart.
+//! Types scripts into MicroPython's raw REPL and takes their output apart.
 
 use std::{collections::VecDeque, io::Write};
 
@@ -29,10 +29,10 @@ enum State {
     Ended(ScriptEnd),
 }
 
-/// A console that runs one script.
+/// A console that runs scripts, one after the other, until one raises.
 pub struct Script {
     state: State,
-    script: Vec<u8>,
+    scripts: VecDeque<Vec<u8>>,
     to_type: VecDeque<u8>,
     /// The last bytes of the dialogue, for finding a prompt.
     tail: Vec<u8>,
@@ -41,16 +41,31 @@ pub struct Script {
 }
 
 impl Script {
-    /// Runs `script`; what it prints goes to `output`, what the firmware prints before to `boot`.
-    pub fn new(script: &[u8], boot: Box<dyn Write>, output: Box<dyn Write>) -> Self {
+    /// Runs scripts; what they print goes to `output`, what the firmware prints before to `boot`.
+    /// The names that one leaves in `__main__` are there for the next.
+    pub fn new<S: AsRef<[u8]>>(
+        scripts: impl IntoIterator<Item = S>,
+        boot: Box<dyn Write>,
+        output: Box<dyn Write>,
+    ) -> Self {
         Self {
             state: State::Booting,
-            script: script.to_vec(),
+            scripts: scripts.into_iter().map(|script| script.as_ref().to_vec()).collect(),
             to_type: VecDeque::new(),
             tail: Vec::new(),
             boot,
             output,
         }
+    }
+
+    /// Types the next script, if there is one.
+    fn begin(&mut self) -> bool {
+        let Some(script) = self.scripts.pop_front() else { return false };
+        self.to_type.extend(script);
+        // Behind nothing at all, the end would mean a restart.
+        self.to_type.extend([b'\n', END]);
+        self.state = State::Sending;
+        true
     }
 
     fn saw(&mut self, wanted: &[u8], byte: u8) -> bool {
@@ -78,11 +93,8 @@ impl Console for Script {
                 }
             }
             State::EnteringRaw => {
-                if self.saw(RAW_PROMPT, byte) {
-                    self.to_type.extend(std::mem::take(&mut self.script));
-                    // Behind nothing at all, the end would mean a restart.
-                    self.to_type.extend([b'\n', END]);
-                    self.state = State::Sending;
+                if self.saw(RAW_PROMPT, byte) && !self.begin() {
+                    self.state = State::Ended(ScriptEnd::Finished);
                 }
             }
             State::Sending => {
@@ -100,11 +112,12 @@ impl Console for Script {
             }
             State::Failing(text) if byte == END => {
                 let text = String::from_utf8_lossy(text).replace('\r', "");
-                self.state = State::Ended(match text.is_empty() {
-                    true => ScriptEnd::Finished,
-                    false => ScriptEnd::Raised(text),
-                });
                 let _ = self.output.flush();
+                if !text.is_empty() {
+                    self.state = State::Ended(ScriptEnd::Raised(text));
+                } else if !self.begin() {
+                    self.state = State::Ended(ScriptEnd::Finished);
+                }
             }
             State::Failing(text) => text.push(byte),
             State::Ended(_) => {}
@@ -153,7 +166,7 @@ mod tests {
 
     fn run(answer: &[u8]) -> (String, Option<ScriptEnd>) {
         let output = Shared::default();
-        let mut script = Script::new(b"x()\n", Box::new(io::sink()), Box::new(output.clone()));
+        let mut script = Script::new([b"x()\n"], Box::new(io::sink()), Box::new(output.clone()));
         let say = |script: &mut Script, text: &[u8]| text.iter().for_each(|&b| script.output(b));
         say(&mut script, b"MicroPython\r\n>>");
         assert_eq!(typed(&mut script), b"");
@@ -172,5 +185,19 @@ mod tests {
         assert_eq!(run(b"OK1\r\n"), ("1\n".into(), None));
         let raised = ScriptEnd::Raised("Traceback\nOSError: 5\n".into());
         assert_eq!(run(b"OK\x04Traceback\r\nOSError: 5\r\n\x04>"), ("".into(), Some(raised)));
+    }
+
+    #[test]
+    fn scripts_follow_each_other_until_one_raises() {
+        let scripts = ["a\n", "b\n", "c\n"];
+        let mut script = Script::new(scripts, Box::new(io::sink()), Box::new(io::sink()));
+        let say = |script: &mut Script, text: &[u8]| text.iter().for_each(|&b| script.output(b));
+        say(&mut script, b">>> \r\nraw REPL; CTRL-B to exit\r\n>");
+        assert_eq!(typed(&mut script), b"\x01a\n\n\x04");
+        say(&mut script, b"OK1\x04\x04>");
+        assert_eq!((typed(&mut script), script.end()), (b"b\n\n\x04".to_vec(), None));
+        say(&mut script, b"OK2\x04ValueError\x04>");
+        assert_eq!(typed(&mut script), b"");
+        assert_eq!(script.end(), Some(ScriptEnd::Raised("ValueError".into())));
     }
 }

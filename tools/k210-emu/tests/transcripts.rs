@@ -38,7 +38,7 @@ fn run(elf: &[u8], flash: &[u8], script: &str) -> Result<(String, Vec<u8>), Stri
     let mut chip = Flash::new();
     chip.bytes_mut().copy_from_slice(flash);
     let output = Shared::default();
-    let console = Script::new(script.as_bytes(), Box::new(io::sink()), Box::new(output.clone()));
+    let console = Script::new([script], Box::new(io::sink()), Box::new(output.clone()));
     let board = Board::new(chip, Box::new(console), false);
     let mut machine = Machine::new(elf.to_vec(), board, false).map_err(|e| e.to_string())?;
     let stop = machine.run(Limits { time: Some(Duration::from_secs(60)), instructions: None });
