@@ -37,7 +37,7 @@ use emit::{EmitError, Emitted};
 use graph::{Graph, TensorId};
 use maix_kpu::{kpu::memory::KPU_RAM_BYTES, model::metadata::Content};
 pub use options::Options;
-use options::{CalibrateMethod, DatasetFormat, ElementType, KmodelVersion};
+use options::{CalibrateMethod, DatasetFormat, ElementType};
 pub use problem::Problem;
 use program::Program;
 pub use report::Report;
@@ -81,13 +81,6 @@ pub fn compile(
                 "give a .tflite or .onnx file, and say which with -i",
             )]
         })?;
-    if options.kmodel_version == KmodelVersion::V3 {
-        return Err(vec![Problem::general(
-            "--kmodel-version 3",
-            "this compiler writes version 4 only",
-            "use firmware with kmodel v4 (maixpy_*_with_kmodel_v4_support), or our library, which runs both",
-        )]);
-    }
     let imported = import::import(model, format, options.model_folder.as_deref())?;
     let (mut graph, mut warnings) = (imported.graph, imported.warnings);
     optimize::optimize(&mut graph);
@@ -224,7 +217,7 @@ fn fitted(
     let mut spilled = HashSet::new();
     loop {
         let program = lower::lower(graph, options, stats, qparams.clone(), &spilled)?;
-        match emit::emit(&program, solve) {
+        match emit::emit(&program, options.kmodel_version, solve) {
             Ok(emitted) => return Ok((program, emitted, qparams)),
             Err(EmitError::KpuRam { needed, step, holds }) => {
                 let busy = &program.steps[step.min(program.steps.len() - 1)];
@@ -255,6 +248,22 @@ fn fitted(
                         )]);
                     }
                 }
+            }
+            Err(EmitError::Refused(steps)) => {
+                let refused = steps.into_iter().map(|(at, why)| {
+                    let step = &program.steps[at];
+                    let shape = |&id: &usize| format!("{:?}", program.values[id].shape);
+                    let shapes: Vec<String> =
+                        step.reads.iter().chain(&step.writes).map(shape).collect();
+                    Problem {
+                        node: step.node.map(|n| graph.nodes[n].name.clone()).unwrap_or_default(),
+                        operator: step.op.name().into(),
+                        shapes: format!(" {}", shapes.join(" ")),
+                        why,
+                        advice: "leave out --kmodel-version 3: version 4 has it; or end the model before it".into(),
+                    }
+                });
+                return Err(refused.collect());
             }
             Err(EmitError::Layer { step, error }) => {
                 let node = program.steps[step].node.map(|n| graph.nodes[n].name.clone());

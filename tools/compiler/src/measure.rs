@@ -112,8 +112,13 @@ pub fn errors(
         let real: Vec<&[f32]> = real.iter().map(Vec::as_slice).collect();
         eval::run(graph, &real, &mut |id, x| wanted[id] = Some(x.to_vec()));
         let inputs: Vec<Input<'_>> = fed.iter().map(Fed::input).collect();
-        let mut comparison =
-            Comparison { program, qparams, wanted: &wanted, differences: &mut differences };
+        let mut comparison = Comparison {
+            program,
+            steps: &emitted.steps,
+            qparams,
+            wanted: &wanted,
+            differences: &mut differences,
+        };
         // A model that the compiler has just written loads; if not, the report has no errors.
         if run(&emitted.kmodel, &inputs, &mut comparison).is_err() {
             return vec![None; program.steps.len()];
@@ -125,6 +130,7 @@ pub fn errors(
 
 struct Comparison<'c> {
     program: &'c Program,
+    steps: &'c [usize],
     qparams: &'c [QParam],
     wanted: &'c [Option<Vec<f32>>],
     differences: &'c mut [Option<Difference>],
@@ -132,7 +138,7 @@ struct Comparison<'c> {
 
 impl Trace for Comparison<'_> {
     fn end(&mut self, node: &Node<Operator>, mut written: Written<'_>) -> Result<()> {
-        let at = node.index as usize;
+        let at = self.steps[node.index as usize];
         let value = &self.program.values[self.program.steps[at].writes[0]];
         let Some((tensor, expected)) =
             value.tensor.and_then(|t| Some((t, self.wanted[t].as_ref()?)))

@@ -1,4 +1,6 @@
-//! The bytes of a kmodel v4: docs/formats.md, section v4.
+//! Places values and writes kmodels; v4 here (docs/formats.md, section v4), v3 in [`v3`].
+
+pub mod v3;
 
 use maix_kpu::{
     error::Error,
@@ -13,6 +15,7 @@ use std::time::Duration;
 use crate::{
     graph::{ReduceOp, Window},
     memory::{self, Need},
+    options::KmodelVersion,
     program::{Clamp, Factors, KpuLayer, Place, Program, Shape, Step, StepOp, ValueId},
     quantize::kpu::WEIGHT_ZERO,
 };
@@ -25,8 +28,20 @@ pub struct Emitted {
     pub arena: usize,
     /// Bytes of KPU RAM.
     pub kpu_ram: usize,
+    /// For each node of the file the step that it does.
+    pub steps: Vec<usize>,
+}
+
+/// Where everything lies.
+pub struct Placed {
+    /// Bytes of main memory.
+    pub arena: usize,
+    /// Bytes of KPU RAM.
+    pub kpu_ram: usize,
     /// Where each value begins in its memory, in bytes.
     pub starts: Vec<usize>,
+    /// The constants.
+    pub constants: Vec<u8>,
 }
 
 /// Why a program cannot become a kmodel.
@@ -48,6 +63,8 @@ pub enum EmitError {
         /// What is wrong.
         error: Error,
     },
+    /// Steps that the version of the format has no operator for, and why.
+    Refused(Vec<(usize, String)>),
 }
 
 /// Bytes that constants and main memory are aligned to.
@@ -57,7 +74,24 @@ const ACTIVATION_ALIGNMENT: usize = 256;
 const WEIGHTS_ALIGNMENT: usize = 128;
 
 /// Lays out memory and writes the file.
-pub fn emit(program: &Program, solve: Duration) -> Result<Emitted, EmitError> {
+pub fn emit(
+    program: &Program,
+    version: KmodelVersion,
+    solve: Duration,
+) -> Result<Emitted, EmitError> {
+    let placed = lay_out(program, solve)?;
+    let (kmodel, steps) = match version {
+        KmodelVersion::V3 => v3::file(program, &placed)?,
+        KmodelVersion::V4 => {
+            let writer = Writer { program, starts: &placed.starts, bytes: Vec::new() };
+            let kmodel = writer.file(&placed.constants, placed.arena)?;
+            (kmodel, (0..program.steps.len()).collect())
+        }
+    };
+    Ok(Emitted { kmodel, arena: placed.arena, kpu_ram: placed.kpu_ram, steps })
+}
+
+fn lay_out(program: &Program, solve: Duration) -> Result<Placed, EmitError> {
     let mut starts = vec![0; program.values.len()];
     let arena = place(program, Place::Main, solve, &mut starts);
     let kpu_ram = place(program, Place::Kpu, solve, &mut starts);
@@ -80,9 +114,7 @@ pub fn emit(program: &Program, solve: Duration) -> Result<Emitted, EmitError> {
             starts[id] = starts[root] + distance * unit;
         }
     }
-    let writer = Writer { program, starts: &starts, bytes: Vec::new() };
-    let kmodel = writer.file(&constants, arena)?;
-    Ok(Emitted { kmodel, arena, kpu_ram, starts })
+    Ok(Placed { arena, kpu_ram, starts, constants })
 }
 
 /// Units of memory of a value: bytes, or rows of KPU RAM.
@@ -380,7 +412,8 @@ impl Writer<'_> {
     }
 
     fn kpu_layer(&mut self, step: &Step, kpu: &KpuLayer) -> Result<(), Error> {
-        let (mut layer, parameters) = (self.layer(step, kpu)?, &kpu.parameters);
+        let (mut layer, parameters) =
+            (kpu_layer_words(self.program, self.starts, step, kpu)?, &kpu.parameters);
         match step.writes.get(1) {
             Some(&main) => self.range(main),
             None => (0..4).for_each(|_| self.u32(0)),
@@ -408,18 +441,23 @@ impl Writer<'_> {
     fn zeros(&mut self, count: u32) {
         self.bytes.resize(self.bytes.len() + count as usize, 0);
     }
+}
 
-    /// The hardware's fields of a layer.
-    fn layer(&self, step: &Step, kpu: &KpuLayer) -> Result<Layer, Error> {
-        let [source, target] = [step.reads[0], step.writes[0]];
-        let input: ImageShape = self.program.values[source].image();
-        let mut layer = new_layer(kpu, input, self.program.values[target].shape[1])?;
-        let line_rows = maix_kpu::kpu::memory::RowLayout::of(input.width).line_rows;
-        layer.src_row = self.starts[source] / ROW_BYTES + kpu.skip_lines * line_rows;
-        layer.dst_row = self.starts[target] / ROW_BYTES;
-        layer.check()?;
-        Ok(layer)
-    }
+/// The hardware's fields of a layer.
+fn kpu_layer_words(
+    program: &Program,
+    starts: &[usize],
+    step: &Step,
+    kpu: &KpuLayer,
+) -> Result<Layer, Error> {
+    let [source, target] = [step.reads[0], step.writes[0]];
+    let input: ImageShape = program.values[source].image();
+    let mut layer = new_layer(kpu, input, program.values[target].shape[1])?;
+    let line_rows = maix_kpu::kpu::memory::RowLayout::of(input.width).line_rows;
+    layer.src_row = starts[source] / ROW_BYTES + kpu.skip_lines * line_rows;
+    layer.dst_row = starts[target] / ROW_BYTES;
+    layer.check()?;
+    Ok(layer)
 }
 
 /// A layer over an image, without rows and addresses.
