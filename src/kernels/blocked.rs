@@ -49,7 +49,7 @@ impl Element for f32 {
 impl Element for i32 {
     type Weight = u8;
     type Offset = i32;
-    const SIXTEEN: bool = false;
+    const SIXTEEN: bool = true;
 
     #[inline(always)]
     fn weight(stored: u8, offset: i32) -> i32 {

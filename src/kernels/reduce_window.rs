@@ -116,11 +116,17 @@ struct Steps<'t, T> {
 impl<T: Copy> Steps<'_, T> {
     #[inline(always)]
     fn combine(self, op: impl Fn(T, T) -> T) {
-        let x = self.x.iter().step_by(self.x_step.max(1));
-        match self.y_step {
-            1 => self.y.iter_mut().zip(x).for_each(|(y, &x)| *y = op(*y, x)),
-            step => {
-                let y = self.y.iter_mut().step_by(step.max(1));
+        // The usual steps without the counting of `step_by`, which costs the chip more than `op`.
+        match (self.y_step, self.x_step) {
+            (1, 2) => {
+                let (pairs, last) = self.x.as_chunks::<2>();
+                let (y, rest) = self.y.split_at_mut(pairs.len().min(self.y.len()));
+                y.iter_mut().zip(pairs).for_each(|(y, &[x, _])| *y = op(*y, x));
+                rest.iter_mut().zip(last).for_each(|(y, &x)| *y = op(*y, x));
+            }
+            (y_step, x_step) => {
+                let x = self.x.iter().step_by(x_step.max(1));
+                let y = self.y.iter_mut().step_by(y_step.max(1));
                 y.zip(x).for_each(|(y, &x)| *y = op(*y, x));
             }
         }
