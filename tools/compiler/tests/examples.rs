@@ -6,16 +6,26 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::outputs;
-use kmodel_compiler::{Options, compile, options::ElementType};
+use kmodel_compiler::{
+    Options, compile, eval,
+    import::{self, InputFormat},
+    options::ElementType,
+};
 
 fn examples(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(path)
 }
 
-fn compiled(folder: &str, inference_type: ElementType, labels: &[&str]) -> Vec<u8> {
+fn compiled(
+    folder: &str,
+    inference_type: ElementType,
+    input_range: Option<(f32, f32)>,
+    labels: &[&str],
+) -> Vec<u8> {
     let model = std::fs::read(examples(folder).join(format!("{folder}.tflite"))).unwrap();
     let options = Options {
         inference_type,
+        input_range,
         dataset: Some(examples(folder).join("calibration")),
         labels: labels.iter().map(ToString::to_string).collect(),
         ..Options::default()
@@ -42,10 +52,40 @@ fn is_committed(file: &str, kmodel: &[u8]) {
 
 const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
+const KINDS: [&str; 4] = ["kitchen", "recyclable", "hazardous", "other"];
+
 #[test]
 fn compiling_gives_the_committed_bytes() {
-    is_committed("mnist/mnist_uint8.kmodel", &compiled("mnist", ElementType::Uint8, &DIGITS));
-    is_committed("mnist/mnist_float.kmodel", &compiled("mnist", ElementType::Float, &DIGITS));
+    is_committed("mnist/mnist_uint8.kmodel", &compiled("mnist", ElementType::Uint8, None, &DIGITS));
+    is_committed("mnist/mnist_float.kmodel", &compiled("mnist", ElementType::Float, None, &DIGITS));
+    let range = Some((-1.0, 1.0));
+    let rubbish = compiled("rubbish", ElementType::Uint8, range, &KINDS);
+    is_committed("rubbish/rubbish_uint8.kmodel", &rubbish);
+}
+
+/// The network in bytes decides as the network in floats does.
+#[test]
+fn rubbish_is_sorted_as_the_float_model_sorts_it() {
+    let model = std::fs::read(examples("rubbish/rubbish.tflite")).unwrap();
+    let graph = import::import(&model, InputFormat::Tflite, None).unwrap().graph;
+    let kmodel = std::fs::read(examples("rubbish/rubbish_uint8.kmodel")).unwrap();
+    let (mut same, mut right, mut count) = (0, 0, 0);
+    for entry in std::fs::read_dir(examples("rubbish/calibration")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_string();
+        let picture = image::open(&path).unwrap();
+        let pixels: Vec<f32> = kmodel_compiler::dataset::planes(&picture, &[1, 3, 96, 96])
+            .iter()
+            .map(|v| v * 2.0 - 1.0)
+            .collect();
+        let float = largest(&eval::run(&graph, &[&pixels], &mut |_, _| {})[0]);
+        let byte = largest(&outputs(&kmodel, &[pixels], (-1.0, 1.0)).unwrap()[0]);
+        same += usize::from(float == byte);
+        right += usize::from(name.ends_with(KINDS[byte]));
+        count += 1;
+    }
+    println!("{count} pictures: {same} as in float, {right} right");
+    assert!(count >= 40 && same * 20 >= count * 19, "{same} of {count}");
 }
 
 fn largest(values: &[f32]) -> usize {
