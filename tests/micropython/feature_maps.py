@@ -26,4 +26,5 @@ for index, (kind, shape) in enumerate(task.outputs()):
 print(kpu.forward(task, data, out_index=2)[:] == kpu.get_output(task, 2)[:])
 for layers in (1, 2, 5, 0):
     print(layers, kpu.set_layers(task, layers), len(kpu.forward(task, data)), len(task.profile(data)))
+print(kpu.set_layers(task, 100))
 print(len(kpu.netinfo(task)))

@@ -10,7 +10,6 @@ mod common;
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::Output,
 };
 
 use common::project;
@@ -24,12 +23,8 @@ struct Board {
 impl Board {
     fn new() -> Option<Self> {
         let board = Self { program: common::program()?, folder: TempDir::new().expect("a folder") };
-        fs::create_dir_all(board.path("samples")).expect("a folder");
-        fs::create_dir_all(board.path("new")).expect("a folder");
-        let samples = kmodel_samples::all();
-        for (name, file) in samples.into_iter().chain([("v4_grids", kmodel_samples::v4::grids())]) {
-            fs::write(board.path(&format!("samples/{name}.kmodel")), file).expect("a sample");
-        }
+        common::write_samples(&board.path("samples"));
+        fs::create_dir(board.path("new")).expect("a folder");
         Some(board)
     }
 
@@ -56,13 +51,8 @@ impl Board {
     }
 
     fn run(&self, options: &[String], script: &Path) -> String {
-        shown(&common::run(&self.program, options, script))
+        common::shown(&common::run(&self.program, options, script))
     }
-}
-
-/// All that a script printed.
-fn shown(output: &Output) -> String {
-    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).replace('\r', "")
 }
 
 /// Without the lines of memtest and of the collector: their numbers and moments are the machine's.
@@ -179,8 +169,8 @@ fn an_interrupt_ends_a_run() {
         print(kpu.forward(task, bytes(784)).ch())\n";
     fs::write(&script, code).expect("a script");
     let model = project().join("examples/mnist/mnist_float.kmodel");
-    let mut child = Command::new(&board.program)
-        .args(["--timeout", "60", "--flash", &format!("0x300000={}", model.display())])
+    let mut child = common::command(&board.program, board.folder.path())
+        .args(["--flash", &format!("0x300000={}", model.display())])
         .arg(&script)
         .stdout(Stdio::piped())
         .spawn()

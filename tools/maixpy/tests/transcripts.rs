@@ -5,6 +5,8 @@
 
 mod common;
 mod differences;
+#[path = "originals_table/mod.rs"]
+mod originals;
 
 use std::{cell::RefCell, collections::BTreeSet, fs, path::Path};
 

@@ -215,6 +215,27 @@ pub fn image() -> Vec<u8> {
     ])
 }
 
+/// A picture of 320 x 224 pixels to a YOLOv2 grid of 10 x 7 cells, five anchors and one class.
+pub fn grid() -> Vec<u8> {
+    let mut b = Builder::default();
+    let (mut width, mut height, mut channels) = (320, 224, 3);
+    // Lines of up to 320 bytes: the input takes 3,360 rows of 64 bytes.
+    for rows in [(0, 3400), (3400, 0), (0, 3400), (3400, 0), (0, 3400)] {
+        let input = ImageShape::new(channels, height, width);
+        b.conv(kpu::layer(input, 4, Kernel::K3x3, false, KpuPool::Max2, rows), None);
+        (width, height, channels) = (width / 2, height / 2, 4);
+    }
+    let count = 30 * 7 * 10;
+    let bytes = b.memory(count);
+    let last = ImageShape::new(channels, height, width);
+    let last = kpu::layer(last, 30, Kernel::K1x1, false, KpuPool::None, (3400, 0));
+    b.conv(last, Some(bytes));
+    let output = b.memory(4 * count);
+    let param = QuantParam { scale: 0.05, bias: -3.0 };
+    b.layer(12, &Quantization { input: bytes, output, count, param }, &[]);
+    b.finish(&[(output, 4 * count)])
+}
+
 /// Four floats through every operator on vectors.
 pub fn vector() -> Vec<u8> {
     let mut b = Builder::default();

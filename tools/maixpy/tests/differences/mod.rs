@@ -5,7 +5,7 @@ use std::{cell::Cell, env, fs, path::PathBuf};
 use regex::Regex;
 use serde::Deserialize;
 
-use crate::common;
+use crate::{common, originals};
 
 /// Why an answer may differ.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,6 +156,12 @@ impl Differences {
                 text += &format!("- {}\n", difference.reason);
             }
         }
-        text + include_str!("scripts.md")
+        text += include_str!("scripts.md");
+        for script in originals::read() {
+            let (path, seen) = (&script.path, &script.seen);
+            let runs = if script.fails { "to an exception" } else { "yes" };
+            text += &format!("| {path} | {runs} | {seen} | {} |\n", script.instead);
+        }
+        text
     }
 }
