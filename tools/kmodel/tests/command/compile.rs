@@ -176,3 +176,64 @@ fn what_cannot_be_compiled_is_said() {
     }
     assert!(!std::path::Path::new(&out).exists());
 }
+
+/// A field of a protobuf message that holds bytes.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut field = vec![number << 3 | 2];
+    let mut len = bytes.len();
+    while len >= 0x80 {
+        field.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    field.push(len as u8);
+    field.extend(bytes);
+    field
+}
+
+/// An ONNX model of one operator after another on four floats.
+fn onnx(operators: &[&str]) -> Vec<u8> {
+    let mut graph = Vec::new();
+    for (index, operator) in operators.iter().enumerate() {
+        let (from, to) = (format!("x{index}"), format!("x{}", index + 1));
+        let node = [(1, from), (2, to), (3, format!("node_{operator}")), (4, operator.to_string())];
+        let node: Vec<u8> = node.iter().flat_map(|(n, text)| field(*n, text.as_bytes())).collect();
+        graph.extend(field(1, &node));
+    }
+    let value = |name: String| {
+        let dims: Vec<u8> = [1u8, 4].iter().flat_map(|&dim| field(1, &[1 << 3, dim])).collect();
+        let tensor = [vec![1 << 3, 1], field(2, &dims)].concat();
+        [field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat()
+    };
+    graph.extend(field(2, b"test"));
+    graph.extend(field(11, &value("x0".to_string())));
+    graph.extend(field(12, &value(format!("x{}", operators.len()))));
+    [vec![1 << 3, 8], field(7, &graph), field(8, &[2 << 3, 13])].concat()
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let folder = Folder::new();
+    let out = folder.path("m.kmodel");
+    let model = folder.file("bad.onnx", &onnx(&["Relu", "NonZero", "Sigmoid", "Einsum"]));
+    let output = kmodel(&["compile", &model, &out, "--inference-type", "float"]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<&str> = text(&output.stderr).lines().collect();
+    let [first, first_hint, second, second_hint] = lines[..] else { panic!("{lines:#?}") };
+    assert!(first.starts_with("error: ") && first.contains("NonZero"), "{first}");
+    assert!(second.starts_with("error: ") && second.contains("Einsum"), "{second}");
+    assert!([first_hint, second_hint].iter().all(|hint| hint.starts_with("  hint: ")));
+
+    let model = folder.file("good.onnx", &onnx(&["Relu", "Sigmoid"]));
+    printed(&["compile", &model, &out, "-i", "onnx", "--inference-type", "float"]);
+    let values: Vec<u8> = [-1.0f32, 0.0, 1.0, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let run = json(&["run", &out, "--input", &folder.file("x.bin", &values), "--json"]);
+    let got: Vec<f64> = run["outputs"][0]["values"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v.as_f64().unwrap())
+        .collect();
+    for (got, expected) in got.iter().zip([0.5, 0.5, 0.7310586, 0.8807971]) {
+        assert!((got - expected).abs() < 1e-6, "{got} {expected}");
+    }
+}
