@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, imageops::FilterType};
+use image::{DynamicImage, GrayImage, Luma, imageops::FilterType};
 use rayon::prelude::*;
 
 use crate::{
@@ -37,30 +37,24 @@ impl<'o> Dataset<'o> {
         shapes: Vec<Vec<usize>>,
         options: &'o Options,
     ) -> Result<Self, Problem> {
-        let mut files = Vec::new();
-        collect(path, &mut files).map_err(|error| {
+        let files = files(path, options.dataset_format).map_err(|error| {
             Problem::general(
                 path.display().to_string(),
                 format!("cannot be read: {error}"),
                 "check the path given with --dataset",
             )
         })?;
-        if options.dataset_format == DatasetFormat::Image {
-            files.retain(|f| {
-                let extension = f.extension().and_then(|e| e.to_str()).unwrap_or_default();
-                PICTURES.contains(&extension.to_ascii_lowercase().as_str())
-            });
-            if !matches!(&shapes[..], [s] if s.len() == 4 && matches!(s[1], 1 | 3)) {
-                return Err(Problem::general(
-                    "the model's input",
-                    format!(
-                        "pictures cannot feed inputs of shapes {shapes:?}; one input of 1 or 3 planes can be fed"
-                    ),
-                    "give --dataset-format raw and files of 32-bit floats",
-                ));
-            }
+        if options.dataset_format == DatasetFormat::Image
+            && !matches!(&shapes[..], [s] if s.len() == 4 && matches!(s[1], 1 | 3))
+        {
+            return Err(Problem::general(
+                "the model's input",
+                format!(
+                    "pictures cannot feed inputs of shapes {shapes:?}; one input of 1 or 3 planes can be fed"
+                ),
+                "give --dataset-format raw and files of 32-bit floats",
+            ));
         }
-        files.sort();
         if files.is_empty() {
             return Err(Problem::general(
                 path.display().to_string(),
@@ -173,10 +167,37 @@ pub fn planes(picture: &DynamicImage, shape: &[usize]) -> Vec<f32> {
     };
     let scaled = |v: u8| f32::from(v) / 255.0;
     if channels == 1 {
-        return picture.to_luma8().into_raw().into_iter().map(scaled).collect();
+        return gray(&picture).into_raw().into_iter().map(scaled).collect();
     }
     let pixels = picture.to_rgb8().into_raw();
     (0..3).flat_map(|c| pixels.iter().skip(c).step_by(3).copied().map(scaled)).collect()
+}
+
+/// Brightness as cameras and OpenCV have it: 0.299 R + 0.587 G + 0.114 B, rounded.
+pub fn gray(picture: &DynamicImage) -> GrayImage {
+    if !picture.color().has_color() {
+        return picture.to_luma8();
+    }
+    let rgb = picture.to_rgb8();
+    GrayImage::from_fn(rgb.width(), rgb.height(), |x, y| {
+        let [r, g, b] = rgb.get_pixel(x, y).0.map(u32::from);
+        Luma([((299 * r + 587 * g + 114 * b + 500) / 1000) as u8])
+    })
+}
+
+/// The files at `path` (a folder with all below it, or one file), sorted; of pictures those alone that
+/// have an ending of one.
+pub fn files(path: &Path, format: DatasetFormat) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    collect(path, &mut files)?;
+    if format == DatasetFormat::Image {
+        files.retain(|file| {
+            let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
+            PICTURES.contains(&extension.to_ascii_lowercase().as_str())
+        });
+    }
+    files.sort();
+    Ok(files)
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
@@ -189,4 +210,16 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         files.push(path.to_path_buf());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{Rgb, RgbImage};
+
+    #[test]
+    fn gray_is_that_of_cameras() {
+        let picture: DynamicImage = RgbImage::from_pixel(1, 1, Rgb([255, 0, 0])).into();
+        assert_eq!(gray(&picture).get_pixel(0, 0).0, [76]);
+    }
 }

@@ -7,6 +7,7 @@ use crate::{
     text,
 };
 use clap::Args;
+use kmodel_compiler::dataset::gray;
 use maix_kpu::{
     input::{Conversion, Image, Input, PixelFormat},
     model::Tensor,
@@ -127,7 +128,7 @@ impl Given {
             picture = resize.apply(&picture, to);
         }
         let (format, pixels) = match wanted.channels {
-            1 => (PixelFormat::Gray, picture::gray(&picture).into_raw()),
+            1 => (PixelFormat::Gray, gray(&picture).into_raw()),
             _ => (PixelFormat::Rgb888, picture.into_rgb8().into_raw()),
         };
         Ok(Self::Picture { format, width: wanted.width, height: wanted.height, pixels })

@@ -9,6 +9,7 @@ use crate::{
     progress,
 };
 use clap::{Args, ValueEnum};
+use kmodel_compiler::{dataset, options::DatasetFormat};
 use maix_kpu::{input::Conversion, tensor::Dtype};
 use std::{
     collections::BTreeMap,
@@ -78,21 +79,18 @@ impl InferOptions {
 
 /// Runs the model on every file.
 pub fn run(options: &InferOptions) -> Result<()> {
-    let mut files = Vec::new();
-    collect(&options.dataset, &mut files).map_err(|e| Failure::file(&options.dataset, e))?;
-    if options.dataset_format == Format::Image {
-        files.retain(|file| {
-            let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
-            ["png", "jpg", "jpeg", "bmp"].contains(&extension.to_ascii_lowercase().as_str())
-        });
-    }
+    let format = match options.dataset_format {
+        Format::Image => DatasetFormat::Image,
+        Format::Raw => DatasetFormat::Raw,
+    };
+    let files =
+        dataset::files(&options.dataset, format).map_err(|e| Failure::file(&options.dataset, e))?;
     if files.is_empty() {
         return Err(Failure::new(
             format!("{}: no inputs there", options.dataset.display()),
             "give a folder of .png, .jpg or .bmp, or of raw values with --dataset-format raw",
         ));
     }
-    files.sort();
     let targets = targets(&files, &options.outdir)?;
     let mut machine = Machine::of(options.model.read_one()?)?;
     let conversion = options.conversion(machine.input()?.dtype);
@@ -134,16 +132,4 @@ fn targets(files: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
         targets.push(target);
     }
     Ok(targets)
-}
-
-fn collect(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if path.is_dir() {
-        for entry in fs::read_dir(path)? {
-            collect(&entry?.path(), files)?;
-        }
-    } else {
-        fs::metadata(path)?;
-        files.push(path.to_path_buf());
-    }
-    Ok(())
 }

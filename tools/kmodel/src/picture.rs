@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Result};
 use clap::ValueEnum;
-use image::{DynamicImage, GrayImage, Rgb, RgbImage, imageops::FilterType};
+use image::{DynamicImage, Rgb, RgbImage, imageops::FilterType};
 use maix_kpu::vision::yolo::Region;
 use std::path::Path;
 
@@ -81,23 +81,6 @@ pub fn open(path: &Path) -> Result<DynamicImage> {
         .map_err(|e| Failure::new(format!("{}: {e}", path.display()), "give a .png, .jpg or .bmp"))
 }
 
-/// Brightness as cameras and OpenCV have it: 0.299 R + 0.587 G + 0.114 B, rounded.
-pub fn gray(picture: &DynamicImage) -> GrayImage {
-    match picture {
-        DynamicImage::ImageLuma8(gray) => gray.clone(),
-        DynamicImage::ImageLuma16(_)
-        | DynamicImage::ImageLumaA8(_)
-        | DynamicImage::ImageLumaA16(_) => picture.to_luma8(),
-        _ => {
-            let rgb = picture.to_rgb8();
-            GrayImage::from_fn(rgb.width(), rgb.height(), |x, y| {
-                let [r, g, b] = rgb.get_pixel(x, y).0.map(u32::from);
-                image::Luma([((299 * r + 587 * g + 114 * b + 500) / 1000) as u8])
-            })
-        }
-    }
-}
-
 /// Colours of the classes' boxes.
 const COLOURS: [[u8; 3]; 6] =
     [[255, 40, 40], [40, 220, 40], [60, 120, 255], [255, 200, 0], [255, 60, 255], [0, 220, 220]];
@@ -158,11 +141,5 @@ mod tests {
         assert_eq!(picture.get_pixel(9, 9).0, COLOURS[1]);
         assert_eq!(picture.get_pixel(0, 0).0, [0; 3]);
         draw(&mut picture, &Region { x: 3.0, y: 3.0, w: 0.1, h: 0.1 }, 0);
-    }
-
-    #[test]
-    fn gray_is_that_of_cameras() {
-        let picture: DynamicImage = RgbImage::from_pixel(1, 1, Rgb([255, 0, 0])).into();
-        assert_eq!(gray(&picture).get_pixel(0, 0).0, [76]);
     }
 }
