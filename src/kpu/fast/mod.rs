@@ -23,7 +23,7 @@ use crate::{
     },
     level::{Instructions, Level},
 };
-use output::{Channel, Narrow, Sums};
+use output::{Channel, Extremum, Narrow, Sums};
 use pack::{Geometry, PackedWeights, TAPS, pack_weights};
 use portable::Portable;
 
@@ -188,6 +188,13 @@ impl Run<'_> {
         let weights = scratch.take(halves * area * groups * size_of::<[S::Weights; BLOCK]>())?;
         let weights: &mut PackedWeights<S::Weights> = bytemuck::cast_slice_mut(weights);
 
+        // The largest of four bytes is the byte of the largest accumulator, or of the smallest: the
+        // activation of the others need not be computed. Where there is no room, all are.
+        let pools_first = layer.pool == Pool::Max2;
+        let room = pools_first.then(|| scratch.take(4 * BLOCK * plane_bytes));
+        let accumulators: &mut [i32] =
+            room.and_then(Result::ok).map(bytemuck::cast_slice_mut).unwrap_or_default();
+
         let mut products = [[0; STRIP]; BLOCK];
         let mut high_products = [[0; STRIP]; BLOCK];
         let mut terms = [0; STRIP];
@@ -215,6 +222,10 @@ impl Run<'_> {
             let channels: [Option<Channel>; BLOCK] = array::from_fn(|o| {
                 Some(Channel::new(job, rows.next()?, BatchNorm::decode(*norms.get(o)?)))
             });
+            let extrema = channels.each_ref().map(|channel| {
+                let channel = channel.as_ref().filter(|_| !accumulators.is_empty())?;
+                channel.extremum(self.narrow.as_ref())
+            });
             for (strip, pixel_sums) in pixel_sums.chunks(STRIP).enumerate() {
                 let (first, count) = (strip * STRIP, pixel_sums.len());
                 dot_strip(simd, &pixels, low, first, count, &mut products);
@@ -223,8 +234,8 @@ impl Run<'_> {
                 }
                 output::terms(layer, pixel_sums, &mut terms);
                 let results = products.iter().zip(&high_products).zip(channels.iter().flatten());
-                for (((products, high), channel), plane) in
-                    results.zip(planes.chunks_exact_mut(plane_bytes))
+                for (o, (((products, high), channel), plane)) in
+                    results.zip(planes.chunks_exact_mut(plane_bytes)).enumerate()
                 {
                     let sums = Sums {
                         products,
@@ -232,12 +243,27 @@ impl Run<'_> {
                         pixels: pixel_sums,
                         terms: &terms,
                     };
-                    let bytes = plane.get_mut(first..first + count).unwrap_or_default();
-                    self.output(channel, sums, bytes);
+                    if extrema[o].is_some() {
+                        let begin = o * plane_bytes + first;
+                        let strip = accumulators.get_mut(begin..begin + count);
+                        channel.accumulate(sums, strip.unwrap_or_default());
+                    } else {
+                        let bytes = plane.get_mut(first..first + count).unwrap_or_default();
+                        self.output(channel, sums, bytes);
+                    }
                 }
             }
             for (o, plane) in planes.chunks_exact(plane_bytes).take(norms.len()).enumerate() {
-                self.write(ram, block * BLOCK + o, plane)?;
+                match (extrema[o], &channels[o], &self.narrow) {
+                    (Some(extremum), Some(channel), Some(narrow)) => {
+                        let plane = accumulators.get(o * plane_bytes..).unwrap_or_default();
+                        let finish = |acc: &[i32], bytes: &mut [u8]| {
+                            channel.finish(acc, narrow, bytes);
+                        };
+                        self.write_pooled(ram, block * BLOCK + o, plane, extremum, finish)?;
+                    }
+                    _ => self.write(ram, block * BLOCK + o, plane)?,
+                }
             }
         }
         Ok(())
@@ -309,6 +335,41 @@ impl Run<'_> {
     fn output(&self, channel: &Channel, sums: Sums<'_>, bytes: &mut [u8]) {
         let narrow = self.narrow.as_ref();
         channel.apply(sums, self.activation, narrow, self.rounding, bytes);
+    }
+
+    /// Pools a plane of accumulators two by two, and writes what `finish` makes of them to KPU RAM.
+    #[inline(always)]
+    fn write_pooled(
+        &self,
+        ram: &mut [u8],
+        channel: usize,
+        plane: &[i32],
+        extremum: Extremum,
+        finish: impl Fn(&[i32], &mut [u8]),
+    ) -> Result<()> {
+        let (layer, pitch) = (&self.job.layer, self.geometry.pitch);
+        let (mut pooled, mut bytes) = ([0; STRIP], [0; STRIP]);
+        let lines = memory::channel_lines_mut(ram, layer.dst_row, layer.output, channel)?;
+        for (y, line) in lines.enumerate() {
+            let upper = plane.get(2 * y * pitch..).unwrap_or_default();
+            let lower = upper.get(pitch..).unwrap_or_default();
+            let mut pairs = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
+            for line in line[..layer.output.width].chunks_mut(STRIP) {
+                let windows = pooled.iter_mut().zip(pairs.by_ref().take(line.len()));
+                match extremum {
+                    Extremum::Largest => {
+                        windows.for_each(|(to, (a, b))| *to = a[0].max(a[1]).max(b[0].max(b[1])))
+                    }
+                    Extremum::Smallest => {
+                        windows.for_each(|(to, (a, b))| *to = a[0].min(a[1]).min(b[0].min(b[1])))
+                    }
+                }
+                let whole = line.len().next_multiple_of(LANES);
+                finish(&pooled[..whole], &mut bytes[..whole]);
+                line.copy_from_slice(&bytes[..line.len()]);
+            }
+        }
+        Ok(())
     }
 
     /// Pools a plane and writes it to KPU RAM.

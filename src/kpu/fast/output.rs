@@ -25,6 +25,25 @@ pub(super) struct Sums<'s> {
     pub terms: &'s [i32],
 }
 
+impl<'s> Sums<'s> {
+    /// The sums over whole weights, if need be put together in `all`.
+    #[inline(always)]
+    fn whole_products(&self, all: &'s mut [i32; STRIP]) -> &'s [i32] {
+        let Some(high) = self.high_products else { return self.products };
+        for ((all, low), high) in all.iter_mut().zip(self.products).zip(high) {
+            *all = low.wrapping_add(high << 8);
+        }
+        all
+    }
+}
+
+/// Which accumulator of a window gives its largest byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extremum {
+    Largest,
+    Smallest,
+}
+
 /// An activation in 32 bits: the last piece that begins below a value gives its byte.
 ///
 /// All pieces are lines: `(d * mul + low + ((d * mul >> shift) & odd)) >> shift`, plus the bias,
@@ -83,6 +102,24 @@ impl Narrow {
             }
         }
         Some(narrow)
+    }
+
+    /// Whether a larger value never gives a smaller byte.
+    pub fn is_monotone(&self) -> bool {
+        let pieces = self.pieces.get(..self.count).unwrap_or_default();
+        pieces.windows(2).all(|pair| match pair {
+            [below, above] => {
+                self.byte(below, above.from) <= self.byte(above, above.from.saturating_add(1))
+            }
+            _ => true,
+        })
+    }
+
+    /// What a piece, whose line rises or is level, gives for a value.
+    fn byte(&self, piece: &Piece, value: i32) -> i32 {
+        let product = value.wrapping_sub(piece.start).max(0).min(self.limit) * piece.mul;
+        let rounded = (product + self.low + (product >> self.shift & self.odd)) >> self.shift;
+        (rounded + piece.bias).min(255)
     }
 
     /// Adds the segment as it is for values above `from` and up to `to`.
@@ -176,6 +213,30 @@ impl Channel {
         !self.narrow || narrow.is_none()
     }
 
+    /// Whether the largest byte is that of the largest accumulator, or else (the batch norm turning
+    /// the order round) of the smallest; `None` where neither can be told.
+    pub fn extremum(&self, narrow: Option<&Narrow>) -> Option<Extremum> {
+        narrow.filter(|narrow| self.narrow && narrow.is_monotone())?;
+        Some(if self.norm.mul >= 0 { Extremum::Largest } else { Extremum::Smallest })
+    }
+
+    /// The accumulators of a strip, for [`finish`](Self::finish).
+    #[inline(always)]
+    pub fn accumulate(&self, sums: Sums<'_>, accumulators: &mut [i32]) {
+        let mut all = [0; STRIP];
+        let products = sums.whole_products(&mut all);
+        for ((acc, product), term) in accumulators.iter_mut().zip(products).zip(sums.terms) {
+            *acc = product.wrapping_add(*term).wrapping_add(self.constant as i32);
+        }
+    }
+
+    /// The bytes of accumulators, at most a strip of them, where [`extremum`](Self::extremum) is
+    /// known.
+    #[inline(always)]
+    pub fn finish(&self, accumulators: &[i32], narrow: &Narrow, bytes: &mut [u8]) {
+        self.pieces(accumulators, &[0; STRIP], 0, narrow, bytes);
+    }
+
     /// The bytes of a strip.
     #[inline(always)]
     pub fn apply(
@@ -197,20 +258,24 @@ impl Channel {
     #[inline(always)]
     fn apply_narrow(&self, sums: Sums<'_>, narrow: &Narrow, bytes: &mut [u8]) {
         let mut all = [0; STRIP];
-        let products = match sums.high_products {
-            None => sums.products,
-            Some(high) => {
-                for ((all, low), high) in all.iter_mut().zip(sums.products).zip(high) {
-                    *all = low.wrapping_add(high << 8);
-                }
-                &all
-            }
-        };
+        let products = sums.whole_products(&mut all);
+        self.pieces(products, sums.terms, self.constant as i32, narrow, bytes);
+    }
+
+    #[inline(always)]
+    fn pieces(
+        &self,
+        products: &[i32],
+        terms: &[i32],
+        constant: i32,
+        narrow: &Narrow,
+        bytes: &mut [u8],
+    ) {
         match narrow.count {
-            0..=1 => self.vectors::<1>(products, sums.terms, narrow, bytes),
-            2 => self.vectors::<2>(products, sums.terms, narrow, bytes),
-            3..=4 => self.vectors::<4>(products, sums.terms, narrow, bytes),
-            _ => self.vectors::<SEGMENTS>(products, sums.terms, narrow, bytes),
+            0..=1 => self.vectors::<1>(products, terms, constant, narrow, bytes),
+            2 => self.vectors::<2>(products, terms, constant, narrow, bytes),
+            3..=4 => self.vectors::<4>(products, terms, constant, narrow, bytes),
+            _ => self.vectors::<SEGMENTS>(products, terms, constant, narrow, bytes),
         }
     }
 
@@ -221,6 +286,7 @@ impl Channel {
         &self,
         products: &[i32],
         terms: &[i32],
+        constant: i32,
         narrow: &Narrow,
         bytes: &mut [u8],
     ) {
@@ -231,7 +297,7 @@ impl Channel {
             return;
         };
         // Sums of 32 bits may wrap on the way; what they end at fits.
-        let (constant, norm) = (self.constant as i32, self.norm);
+        let norm = self.norm;
         let sums = products.as_chunks::<LANES>().0.iter().zip(terms.as_chunks::<LANES>().0);
         for (bytes, (products, terms)) in bytes.as_chunks_mut::<LANES>().0.iter_mut().zip(sums) {
             let acc = lanes(|i| products[i].wrapping_add(terms[i]).wrapping_add(constant));
