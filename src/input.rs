@@ -152,6 +152,17 @@ impl Image<'_> {
         Ok(())
     }
 
+    /// One line of one plane, where its values lie one behind the other.
+    fn plain_line(&self, channel: usize, y: usize) -> Option<&[u8]> {
+        match self.format {
+            PixelFormat::Planar { .. } | PixelFormat::Gray => {
+                let line = self.pixels.get((channel * self.height + y) * self.width..)?;
+                line.get(..self.width)
+            }
+            PixelFormat::Rgb565 | PixelFormat::Rgb888 => None,
+        }
+    }
+
     /// The values of one line of one plane.
     fn line(&self, channel: usize, y: usize) -> impl Iterator<Item = u8> + '_ {
         let (offset, step) = match self.format {
@@ -179,6 +190,20 @@ trait Element: Copy {
     fn from_pixel(pixel: u8, conversion: &Conversion) -> Self;
     fn from_value(value: f32, conversion: &Conversion) -> Self;
     fn from_byte(byte: u8, conversion: &Conversion) -> Self;
+
+    /// Many of [`Self::from_byte`].
+    fn from_bytes(bytes: &[u8], conversion: &Conversion, out: &mut [Self]) {
+        for (out, &byte) in out.iter_mut().zip(bytes) {
+            *out = Self::from_byte(byte, conversion);
+        }
+    }
+
+    /// Many of [`Self::from_pixel`].
+    fn from_pixels(pixels: &[u8], conversion: &Conversion, out: &mut [Self]) {
+        for (out, &pixel) in out.iter_mut().zip(pixels) {
+            *out = Self::from_pixel(pixel, conversion);
+        }
+    }
 }
 
 impl Element for f32 {
@@ -210,6 +235,20 @@ impl Element for u8 {
         } else {
             Self::from_value(byte.into(), conversion)
         }
+    }
+
+    fn from_bytes(bytes: &[u8], conversion: &Conversion, out: &mut [Self]) {
+        if conversion.values == Scaling::NONE {
+            copy(bytes, out);
+            return;
+        }
+        for (out, &byte) in out.iter_mut().zip(bytes) {
+            *out = Self::from_byte(byte, conversion);
+        }
+    }
+
+    fn from_pixels(pixels: &[u8], conversion: &Conversion, out: &mut [Self]) {
+        Self::from_bytes(pixels, conversion, out);
     }
 }
 
@@ -288,6 +327,10 @@ impl Input<'_> {
         match self {
             Input::Image(image) => {
                 let (channel, y) = (line / image.height.max(1), line % image.height.max(1));
+                if let Some(pixels) = image.plain_line(channel, y) {
+                    T::from_pixels(pixels, conversion, out);
+                    return;
+                }
                 for (out, pixel) in out.iter_mut().zip(image.line(channel, y)) {
                     *out = T::from_pixel(pixel, conversion);
                 }
@@ -298,14 +341,10 @@ impl Input<'_> {
                 }
             }
             Input::Bytes(values) => {
-                for (out, &byte) in out.iter_mut().zip(values.get(offset..).unwrap_or(&[])) {
-                    *out = T::from_byte(byte, conversion);
-                }
+                T::from_bytes(values.get(offset..).unwrap_or(&[]), conversion, out);
             }
             Input::Raw(values) => {
-                for (out, &byte) in out.iter_mut().zip(values.get(offset..).unwrap_or(&[])) {
-                    *out = T::from_byte(byte, &Conversion::RAW);
-                }
+                T::from_bytes(values.get(offset..).unwrap_or(&[]), &Conversion::RAW, out);
             }
         }
     }

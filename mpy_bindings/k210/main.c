@@ -78,9 +78,3 @@ void abort(void) {
     serial_say("\r\nfirmware fault: abort; restarting\r\n");
     chip_reset();
 }
-
-// What the library calls where it panics: only until it is shown to have no panic left, when its
-// archive no longer asks for this.
-void maix_kpu_a_panic_can_be_reached(void) {
-    abort();
-}

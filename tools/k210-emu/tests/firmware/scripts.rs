@@ -119,3 +119,15 @@ maximum recursion depth exceeded
 ";
     assert_eq!(text, expected);
 }
+
+#[test]
+fn layers_are_as_on_the_desktop() {
+    let Some(programs) = Programs::find() else { return };
+    let setup = Setup::flash([
+        (0x300000, file("examples/mnist/mnist_uint8.kmodel")),
+        (0x400000, file("examples/mnist/mnist_float.kmodel")),
+    ]);
+    let script = String::from_utf8(file("examples/board-check/check.py")).unwrap();
+    let text = programs.compare(&setup, &script);
+    assert!(text.lines().filter(|line| line.contains(", CRC ")).count() > 20, "{text}");
+}
