@@ -1,13 +1,14 @@
 //! The dialogues recorded on the original firmwares print the same lines on the chip as on the
 //! desktop, which `tools/maixpy` compares with the recorded ones.
 
-use std::{borrow::Cow, env};
+use std::env;
 
 use transcripts::{Index, Topic};
 
 use crate::board::{Programs, Setup};
 
-/// What runs each time; all with `TOPIC=` (or `TOPIC=part of a name`).
+/// What runs each time; all with `TOPIC=` (or `TOPIC=part of a name`), where those that ask for the free
+/// memory, or for errors of the PC's own file system, answer otherwise.
 const SAMPLE: [&str; 8] = [
     "maixpy/load_print",
     "maixpy/forward_image_v3",
@@ -28,15 +29,19 @@ fn setup(index: &Index, topic: &Topic) -> Setup {
     }
 }
 
-/// A line without what only the place in memory decides: addresses, and the heap's size.
-fn comparable(line: &str) -> Cow<'_, str> {
-    match line.find("0x") {
-        Some(place) if line.contains("\"data\"=0x") || line.contains(" at 0x") => {
-            let rest = line[place + 2..].trim_start_matches(|c: char| c.is_ascii_hexdigit());
-            format!("{}0x...{rest}", &line[..place]).into()
-        }
-        _ => line.into(),
+/// A line with `0x...` in place of addresses: what follows `=` or ` at `.
+fn comparable(line: &str) -> String {
+    let mut parts = line.split("0x");
+    let mut text = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let is_address = text.ends_with('=') || text.ends_with(" at ");
+        text += "0x";
+        text += match is_address {
+            true => part.trim_start_matches(|c: char| c.is_ascii_hexdigit()),
+            false => part,
+        };
     }
+    text
 }
 
 #[test]
