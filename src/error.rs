@@ -198,6 +198,10 @@ kinds! {
         "load the model in another way";
     Running, Run, "the model is running",
         "wait until its forward has ended";
+    NotLoaded, Param, "there is no such model: it was freed, or never loaded",
+        "load it again before using it";
+    LayersOfV4, NotImplemented, "the layers of a kmodel v4 have no type numbers that this firmware knows",
+        "see `kmodel info` on a PC";
     Allocate, NoMemory, "{0} bytes of memory cannot be had",
         "free other models and frame buffers (gc.collect()), use a smaller model or firmware, or load_flash";
 
@@ -292,6 +296,7 @@ impl Error {
     }
 
     /// Hands the text to `out`, piece by piece: the node, the text of the table, the offset.
+    #[inline(never)]
     pub fn write(&self, out: &mut dyn FnMut(&str)) {
         if let Some(node) = self.node {
             out("node ");
@@ -341,7 +346,8 @@ fn write_image_size(packed: u64, out: &mut dyn FnMut(&str)) {
     write_decimal(packed & 0xFFFF, out);
 }
 
-fn write_decimal(value: u64, out: &mut dyn FnMut(&str)) {
+/// Hands a number to `out`, digit by digit.
+pub(crate) fn write_decimal(value: u64, out: &mut dyn FnMut(&str)) {
     write_digits(value, 10, out);
 }
 

@@ -56,7 +56,7 @@ typedef struct {
     int dma_channel;
     const maix_kpu_trace_t *trace;
 } kpu_run_t;
-void kpu_run(kpu_net_obj_t *net, mp_obj_t input, const kpu_run_t *how);
+void kpu_net_run(kpu_net_obj_t *net, mp_obj_t input, const kpu_run_t *how);
 // Floats of any list, tuple, array, feature map or other buffer, on Python's heap.
 float *kpu_floats(mp_obj_t object, size_t *count);
 

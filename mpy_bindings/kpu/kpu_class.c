@@ -151,7 +151,7 @@ static void run(kpu_class_obj_t *self, mp_obj_t input) {
         kpu_check_as(&mp_type_ValueError, "", maix_kpu_forward(self->net->model, &data, 1, NULL, NULL, -1));
     } else if (kpu_image_get(input, &image)) {
         kpu_run_t how = {mp_const_none, mp_const_none, mp_const_none, -1, NULL};
-        kpu_run(self->net, input, &how);
+        kpu_net_run(self->net, input, &how);
     } else {
         kpu_raise_text(&mp_type_ValueError, "invalid input: give an image, or the path of a file with the input's bytes");
     }

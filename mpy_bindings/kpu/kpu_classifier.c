@@ -33,7 +33,7 @@ static void check(int code) {
 // The feature that the model gives of a picture.
 static float *feature(const kpu_classifier_obj_t *self, mp_obj_t image, size_t *count) {
     kpu_run_t how = {mp_const_none, mp_const_none, mp_const_none, -1, NULL};
-    kpu_run(self->net, image, &how);
+    kpu_net_run(self->net, image, &how);
     return kpu_floats(kpu_fmap_new(self->net, 0), count);
 }
 

@@ -145,7 +145,7 @@ static void describe(const kpu_net_obj_t *net, mp_obj_t input, maix_kpu_data_t *
     }
 }
 
-void kpu_run(kpu_net_obj_t *net, mp_obj_t input, const kpu_run_t *how) {
+void kpu_net_run(kpu_net_obj_t *net, mp_obj_t input, const kpu_run_t *how) {
     uint32_t count = kpu_net_info(net).inputs;
     // A model of several inputs takes a tuple or list with one for each.
     size_t given = 1;

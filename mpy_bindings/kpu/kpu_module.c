@@ -108,7 +108,7 @@ static mp_obj_t module_forward(size_t count, const mp_obj_t *arguments, mp_map_t
     kpu_run_t how = {
         values[ARG_scale].u_obj, values[ARG_mean].u_obj, values[ARG_std].u_obj, values[ARG_dma].u_int, NULL,
     };
-    kpu_run(net, values[ARG_img].u_obj, &how);
+    kpu_net_run(net, values[ARG_img].u_obj, &how);
     return output(net, values[ARG_out_index].u_int, "sipeed_kpu_get_output err");
 }
 static MP_DEFINE_CONST_FUN_OBJ_KW(module_forward_obj, 1, module_forward);

@@ -224,7 +224,7 @@ static mp_obj_t net_profile(mp_obj_t self_in, mp_obj_t input) {
     profile.microseconds = m_new0(uint64_t, profile.count);
     maix_kpu_trace_t trace = {.context = &profile, .checksums = false, .node = note};
     kpu_run_t how = {mp_const_none, mp_const_none, mp_const_none, -1, &trace};
-    kpu_run(self, input, &how);
+    kpu_net_run(self, input, &how);
     mp_obj_t list = mp_obj_new_list(0, NULL);
     for (size_t i = 0; i < profile.count; i++) {
         maix_kpu_node_t node;

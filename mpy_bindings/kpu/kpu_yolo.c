@@ -129,7 +129,7 @@ mp_obj_t kpu_run_yolo2(size_t count, const mp_obj_t *arguments, mp_map_t *named)
     }
     kpu_yolo_obj_t *self = MP_OBJ_TO_PTR(net->yolo);
     kpu_run_t how = {mp_const_none, mp_const_none, mp_const_none, self->dma_channel, NULL};
-    kpu_run(net, arguments[1], &how);
+    kpu_net_run(net, arguments[1], &how);
 
     size_t outputs = self->outputs == 0 ? 1 : self->outputs;
     const float *values[YOLO_OUTPUTS];

@@ -15,10 +15,21 @@ use cty::{c_int, c_void};
 
 /// What stands behind a `maix_kpu_learner_t`. The classifier borrows the rest, and is dropped
 /// first.
-struct Learner {
-    classifier: Classifier<'static>,
+pub(super) struct Learner {
+    pub(super) classifier: Classifier<'static>,
     _values: Block<f32>,
     _marks: Block<u32>,
+}
+
+impl Learner {
+    /// An empty classifier, in memory of its own.
+    pub(super) fn new(capacity: Capacity) -> Result<Self> {
+        let mut values = Block::new(capacity.values().unwrap_or(usize::MAX))?;
+        let mut marks = Block::new(capacity.marks().unwrap_or(usize::MAX))?;
+        // SAFETY: the learner keeps the memory behind the classifier and does not touch it.
+        let classifier = unsafe { Classifier::new(capacity, values.lend(), marks.lend()) }?;
+        Ok(Self { classifier, _values: values, _marks: marks })
+    }
 }
 
 fn capacity(capacity: &maix_kpu_capacity_t) -> Capacity {
@@ -51,11 +62,7 @@ pub unsafe extern "C" fn maix_kpu_learner_open(
     wrap(|| unsafe {
         let capacity = capacity(get("the capacity", room)?);
         let place = get_mut("the place for the classifier", classifier)?;
-        let mut values = Block::new(capacity.values().unwrap_or(usize::MAX))?;
-        let mut marks = Block::new(capacity.marks().unwrap_or(usize::MAX))?;
-        let classifier = Classifier::new(capacity, values.lend(), marks.lend())?;
-        let learner = Learner { classifier, _values: values, _marks: marks };
-        *place = Owned::place()?.put(learner).into_raw().cast();
+        *place = Owned::place()?.put(Learner::new(capacity)?).into_raw().cast();
         Ok(())
     })
 }

@@ -9,7 +9,7 @@ use super::{
         MAIX_KPU_RGB565, MAIX_KPU_RGB888, maix_kpu_data_t, maix_kpu_model_t, maix_kpu_scaling_t,
         maix_kpu_trace_t,
     },
-    model::use_model,
+    model::{Opened, use_model},
     services::{go_on, microseconds, print},
     slice_of, slice_of_mut,
 };
@@ -124,21 +124,29 @@ pub unsafe extern "C" fn maix_kpu_forward(
                 .push(input)
                 .map_err(|_| Error::about(Kind::InputCount, "", [count as u64, INPUTS as u64]))?;
         }
-        let opened = &mut *opened;
-        let session = &mut opened.session;
-        if scaling.is_none() && !opened.hinted && converted.iter().any(|i| looks_scaled(session, i))
-        {
-            opened.hinted = true;
-            print("hint: the model takes pixels of 0 to 255, all values given are 0 to 1");
-        }
-        session.set_conversion(match scaling {
-            Some(s) => Conversion::explicit(s.scale, s.mean, s.std),
-            None => session.own_conversion(),
-        });
-        let dma = u8::try_from(dma_channel).ok();
-        accelerator::lend(dma, &mut opened.copies, |kpu| {
-            session.forward_traced(kpu, &converted, &mut Watch { trace, begin: 0 })
-        })
+        run(&mut opened, &converted, scaling, trace, u8::try_from(dma_channel).ok())
+    })
+}
+
+/// Runs an opened model; what the arguments mean stands at `maix_kpu_forward` in the header.
+pub(super) fn run(
+    opened: &mut Opened,
+    inputs: &[Input<'_>],
+    scaling: Option<&maix_kpu_scaling_t>,
+    trace: Option<&maix_kpu_trace_t>,
+    dma_channel: Option<u8>,
+) -> Result<()> {
+    let session = &mut opened.session;
+    if scaling.is_none() && !opened.hinted && inputs.iter().any(|i| looks_scaled(session, i)) {
+        opened.hinted = true;
+        print("hint: the model takes pixels of 0 to 255, all values given are 0 to 1");
+    }
+    session.set_conversion(match scaling {
+        Some(s) => Conversion::explicit(s.scale, s.mean, s.std),
+        None => session.own_conversion(),
+    });
+    accelerator::lend(dma_channel, &mut opened.copies, |kpu| {
+        session.forward_traced(kpu, inputs, &mut Watch { trace, begin: 0 })
     })
 }
 

@@ -8,11 +8,14 @@
 //! | one KPU, one owner at a time | [`accelerator`] |
 //! | where a model's bytes come from | [`source`] |
 //! | models: opening, looking, running | [`model`], [`forward`] |
+//! | the names of the original library (feature `dropin`) | `dropin` |
 //! | reading answers | [`scores`], [`yolo`], [`classifier`] |
 #![allow(unsafe_code)]
 
 pub mod accelerator;
 pub mod classifier;
+#[cfg(feature = "dropin")]
+pub mod dropin;
 pub mod errors;
 pub mod forward;
 pub mod header;

@@ -81,7 +81,8 @@ pub(super) unsafe fn use_model<'h>(model: *const maix_kpu_model_t) -> Result<Use
     }
 }
 
-fn open(bytes: Bytes) -> Result<*mut maix_kpu_model_t> {
+/// Opens a model in the memory that it needs.
+pub(super) fn open(bytes: Bytes) -> Result<*mut maix_kpu_model_t> {
     accelerator::prepare()?;
     let bytes = match Model::open(&bytes) {
         Err(Error { kind: Kind::ByteSwapped, .. }) => swap(bytes)?,
@@ -121,7 +122,8 @@ fn swap(bytes: Bytes) -> Result<Bytes> {
     }
 }
 
-fn open_reader(reader: Reader, stream: bool) -> Result<*mut maix_kpu_model_t> {
+/// Opens a model from a reader: streamed, or read whole.
+pub(super) fn open_reader(reader: Reader, stream: bool) -> Result<*mut maix_kpu_model_t> {
     let mut source = Stream::new(reader);
     let model = match Model::open(&source) {
         Err(Error { kind: Kind::ByteSwapped, .. }) => {
@@ -226,16 +228,20 @@ pub unsafe extern "C" fn maix_kpu_open_reader(
 /// As the header says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn maix_kpu_close(model: *mut maix_kpu_model_t) -> c_int {
-    wrap(|| {
-        if model.is_null() {
-            return Ok(());
-        }
-        // SAFETY: the caller's promise.
-        drop(unsafe { use_model(model) }?);
-        // SAFETY: opened here, closed once, and nobody uses it.
-        drop(unsafe { Owned::<Handle>::from_raw(model.cast()) });
-        Ok(())
-    })
+    // SAFETY: the caller's promise.
+    wrap(|| if model.is_null() { Ok(()) } else { unsafe { close(model) } })
+}
+
+/// Closes a model that is not running.
+///
+/// # Safety
+/// It was opened and is closed once.
+pub(super) unsafe fn close(model: *mut maix_kpu_model_t) -> Result<()> {
+    // SAFETY: the caller's promise.
+    drop(unsafe { use_model(model) }?);
+    // SAFETY: the caller's promise, and nobody uses it.
+    drop(unsafe { Owned::<Handle>::from_raw(model.cast()) });
+    Ok(())
 }
 
 /// See the header.

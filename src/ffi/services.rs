@@ -28,6 +28,12 @@ pub unsafe extern "C" fn maix_kpu_start(services: *const maix_kpu_services_t) ->
     })
 }
 
+/// As [`maix_kpu_start`], but services that are there stay.
+#[cfg(feature = "dropin")]
+pub(super) fn start_unless_started(services: &maix_kpu_services_t) {
+    SERVICES.set(SERVICES.get().or(Some(*services)));
+}
+
 /// See the header.
 #[unsafe(no_mangle)]
 pub extern "C" fn maix_kpu_stop() {

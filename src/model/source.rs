@@ -62,7 +62,7 @@ impl Span {
 
 /// The error of a read of `len` bytes at `offset` from a file of `size` bytes.
 #[inline(never)]
-pub(super) fn truncated(offset: usize, len: usize, size: usize) -> Error {
+pub(crate) fn truncated(offset: usize, len: usize, size: usize) -> Error {
     let missing = offset.saturating_add(len).saturating_sub(size);
     Error::about(Kind::Truncated, "a field", [missing as u64, 0]).at(offset as u64)
 }

@@ -45,8 +45,8 @@ body! {
     }
 }
 
-/// Bytes of [`Header`].
-const HEADER_BYTES: usize = 28;
+/// Bytes of [`Header`]; outputs and the headers of layers, 8 bytes each, follow.
+pub const HEADER_BYTES: usize = 28;
 /// Most layers and outputs of a model that is believed.
 const MAX_LAYERS: u32 = 1 << 16;
 
