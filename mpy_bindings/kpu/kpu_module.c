@@ -75,7 +75,10 @@ static mp_obj_t module_set_outputs(size_t count, const mp_obj_t *arguments, mp_m
     size_t element = tensor.dtype == MAIX_KPU_F32 ? sizeof(float) : 1;
     if ((size_t)numbers[1] * numbers[2] * numbers[3] * element != tensor.bytes) {
         mp_printf(&mp_plat_print, "w*h*ch!=%u\n", (unsigned)tensor.bytes);
-        return refuse("set_outputs arg value error: w,c,ch size not match output size");
+        refuse("set_outputs arg value error: w,c,ch size not match output size");
+        mp_printf(&mp_plat_print, "[MAIXPY]kpu: the output has %u values: set_outputs(task, %u, %u, %u, %u), or leave it out\n",
+            (unsigned)(tensor.bytes / element), numbers[0], (unsigned)tensor.w, (unsigned)tensor.h, (unsigned)(tensor.c * tensor.n));
+        return mp_const_false;
     }
     net->shapes[numbers[0]] = (struct kpu_shape) {true, numbers[1], numbers[2], numbers[3]};
     return mp_const_true;
