@@ -152,6 +152,31 @@ fn twenty_classes_as_maixpy_prints_them() {
     check_boxes("maixpy/yolo2_20class_v4", "v4_yolo20_sdk", TWENTY, &TWENTY_ANCHORS, &counts);
 }
 
+/// Mask detectors on a picture of a bare face: one object, of class 0, in the middle of the face that
+/// the face detector sees. Their anchors are not known, so that sizes are not compared.
+#[test]
+fn a_face_without_a_mask() {
+    let Some(golden) = testdata("golden") else { return };
+    for (name, channels, least) in
+        [("v3_facemask_detect5", 35, 0.98), ("v3_facemask_detect9", 63, 0.99)]
+    {
+        let bytes = read(golden.join(name).join("output_natural_0.bin"));
+        let output: Vec<f32> =
+            bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect();
+        let anchors = vec![[1.0, 1.0]; channels / 7];
+        let yolo = Yolo2::new(ImageShape::new(channels, 8, 10), &anchors).unwrap();
+        let mut memory = vec![Detection::default(); yolo.boxes()];
+        let limits = Limits { threshold: 0.5, nms: 0.3 };
+        let found = yolo.detect(&output, limits, &mut memory).unwrap();
+        let [face] = found else { panic!("{name}: {found:?}") };
+        assert_eq!((face.class, yolo.classes()), (0, 2), "{name}");
+        assert!(face.probability >= least, "{name}: {face:?}");
+        // The box of `faces_as_maixpy_prints_them`, on the net's canvas of 320x256.
+        let (x, y) = (face.region.x * 320.0 - 140.0, face.region.y * 256.0 - 73.0);
+        assert!(x.abs() < 12.0 && y.abs() < 12.0, "{name}: {x} {y}");
+    }
+}
+
 /// The lines `img WxH [[x, y, w, h, class, probability]]`: pictures of another size than the net's.
 #[test]
 fn letterbox_as_canmv_prints_it() {
