@@ -83,13 +83,24 @@ pub(super) unsafe fn use_model<'h>(model: *const maix_kpu_model_t) -> Result<Use
 
 /// Opens a model in the memory that it needs.
 pub(super) fn open(bytes: Bytes) -> Result<*mut maix_kpu_model_t> {
+    start(recognise(bytes)?)
+}
+
+/// The bytes in the order of all files, and the model they are.
+fn recognise(bytes: Bytes) -> Result<(Bytes, Model)> {
+    match Model::open(&bytes) {
+        Err(Error { kind: Kind::ByteSwapped, .. }) => {
+            let bytes = swap(bytes)?;
+            let model = Model::open(&bytes)?;
+            Ok((bytes, model))
+        }
+        result => result.map(|model| (bytes, model)),
+    }
+}
+
+/// Takes the memory that a recognised model runs in.
+fn start((bytes, model): (Bytes, Model)) -> Result<*mut maix_kpu_model_t> {
     accelerator::prepare()?;
-    let bytes = match Model::open(&bytes) {
-        Err(Error { kind: Kind::ByteSwapped, .. }) => swap(bytes)?,
-        Err(error) => return Err(error),
-        Ok(_) => bytes,
-    };
-    let model = Model::open(&bytes)?;
     let source = Owned::place()?.put(bytes);
     // SAFETY: `Opened` keeps the source behind the session, at this address.
     let borrowed: &'static Bytes = unsafe { &*core::ptr::from_ref(&*source) };
@@ -124,21 +135,14 @@ fn swap(bytes: Bytes) -> Result<Bytes> {
 
 /// Opens a model from a reader: streamed, or read whole.
 pub(super) fn open_reader(reader: Reader, stream: bool) -> Result<*mut maix_kpu_model_t> {
-    let mut source = Stream::new(reader);
-    let model = match Model::open(&source) {
-        Err(Error { kind: Kind::ByteSwapped, .. }) => {
-            source = source.swapped();
-            Model::open(&source)?
-        }
-        result => result?,
-    };
+    let (source, model) = recognise(Bytes::Streamed(Stream::new(reader)))?;
     if stream {
-        return open(Bytes::Streamed(source));
+        return start((source, model));
     }
     let end = model.size().saturating_add(model.metadata(&source).size).min(source.len());
     let mut bytes = Block::aligned(end, ACTIVATION_ALIGNMENT)?;
     source.read(0, &mut bytes)?;
-    open(Bytes::Read(bytes))
+    start((Bytes::Read(bytes), model))
 }
 
 /// Opens a model and hands it out.
