@@ -13,6 +13,7 @@
 //! - [`emit`] places every value ([`memory`]) and writes the file.
 
 pub mod calibrate;
+pub mod cost;
 pub mod dataset;
 pub mod emit;
 pub mod eval;
@@ -221,15 +222,20 @@ fn fitted(
             Ok(emitted) => return Ok((program, emitted, qparams)),
             Err(EmitError::KpuRam { needed, step, holds }) => {
                 let busy = &program.steps[step.min(program.steps.len() - 1)];
-                let in_use: HashSet<_> =
-                    busy.reads.iter().chain(&busy.writes).map(|&id| program.root(id).0).collect();
+                let in_use: HashSet<_> = busy
+                    .reads
+                    .iter()
+                    .chain(&busy.writes)
+                    .map(|&id| program.values[id].tensor)
+                    .collect();
                 let waiting = holds
                     .iter()
-                    .filter(|id| !in_use.contains(id))
                     .filter_map(|&id| {
                         Some((program.values[id].bytes(), program.values[id].tensor?))
                     })
-                    .filter(|(_, tensor)| !spilled.contains(tensor))
+                    .filter(|(_, tensor)| {
+                        !in_use.contains(&Some(*tensor)) && !spilled.contains(tensor)
+                    })
                     .max();
                 match waiting {
                     Some((_, tensor)) if spilled.len() < MOST_SPILLS => {

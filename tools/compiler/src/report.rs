@@ -7,24 +7,15 @@ use serde::Serialize;
 
 use crate::{
     calibrate::Calibration,
+    cost,
     emit::Emitted,
     graph::Graph,
     measure::Difference,
-    program::{Place, Program, Step, StepOp},
+    program::{Place, Program, StepOp},
 };
 
 /// Bytes of the chip's main memory.
 pub const MAIN_MEMORY_BYTES: usize = 6 << 20;
-
-/// Multiply-accumulates of the KPU in a second, estimated from published measurements of 3x3 layers
-/// (16-bit weights, 300 MHz) at 400 MHz.
-const KPU_MACS_PER_SECOND: f64 = 210e9;
-/// Bytes of weights that the KPU loads in a second.
-const KPU_WEIGHT_BYTES_PER_SECOND: f64 = 870e6;
-/// Multiply-accumulates of the CPU in a second.
-const CPU_MACS_PER_SECOND: f64 = 160e6;
-/// Elements that the CPU moves or converts in a second.
-const CPU_ELEMENTS_PER_SECOND: f64 = 40e6;
 
 /// What became of a model.
 #[derive(Clone, Debug, Serialize)]
@@ -75,7 +66,7 @@ impl Report {
         errors: &[Option<Difference>],
         warnings: Vec<String>,
     ) -> Self {
-        let times: Vec<f64> = program.steps.iter().map(|s| seconds(program, s)).collect();
+        let times: Vec<f64> = program.steps.iter().map(|s| cost::seconds(program, s)).collect();
         let total: f64 = times.iter().sum();
         let rows = program.steps.iter().zip(errors).zip(&times).map(|((step, error), time)| {
             let value = |id: &usize| &program.values[*id];
@@ -113,39 +104,6 @@ impl Report {
         format!(
             "<!doctype html><meta charset=utf-8><title>kmodel compile</title><pre>{escaped}</pre>\n"
         )
-    }
-}
-
-/// A rough estimate of a step's time on the chip.
-fn seconds(program: &Program, step: &Step) -> f64 {
-    let out = program.values[step.writes[0]].elements() as f64;
-    let input = program.values[step.reads[0]].elements() as f64;
-    let moved = out.max(input) / CPU_ELEMENTS_PER_SECOND;
-    match &step.op {
-        StepOp::Kpu(layer) => {
-            let [_, _, h, w] = program.values[step.reads[0]].shape;
-            // The KPU works on lines of 64 pixels and before pooling.
-            let pixels = h as f64 * w.next_multiple_of(64) as f64;
-            let weights = layer.parameters.weights.len() as f64;
-            let download = if step.writes.len() > 1 { out / CPU_ELEMENTS_PER_SECOND } else { 0.0 };
-            (pixels * weights / KPU_MACS_PER_SECOND).max(weights / KPU_WEIGHT_BYTES_PER_SECOND)
-                + download
-        }
-        StepOp::Conv2d { weights, bias, .. } => {
-            out * (weights.len() / bias.len()) as f64 / CPU_MACS_PER_SECOND
-        }
-        StepOp::ConvTranspose { weights, .. } => {
-            input * weights.len() as f64
-                / program.values[step.reads[0]].shape[1] as f64
-                / CPU_MACS_PER_SECOND
-        }
-        StepOp::MatMul { size, .. } | StepOp::QuantizedMatMul { size, .. } => {
-            size.iter().product::<usize>() as f64 / CPU_MACS_PER_SECOND
-        }
-        StepOp::ReduceWindow { window, .. } => {
-            out * window.kernel.iter().product::<usize>() as f64 / CPU_MACS_PER_SECOND
-        }
-        _ => moved,
     }
 }
 

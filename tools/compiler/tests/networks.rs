@@ -220,6 +220,8 @@ fn networks_run_on_the_kpu() {
     ] {
         let (report, likeness) = check(name, &model, size, cosine);
         convolves_on_the_kpu(&report);
+        let sums = report.rows.iter().filter(|r| r.operator == "quantized binary").count();
+        assert_eq!(sums, 0, "{name}: sums on the CPU\n{report}");
         table += &format!(
             "| {name} | {:.5} | {:.4} | {:.1} | {} |\n",
             likeness.cosine, likeness.largest, likeness.decibels, report.kpu_ram_bytes

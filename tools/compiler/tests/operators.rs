@@ -8,7 +8,7 @@ use common::{
     tflite::{Data, Field, Model},
 };
 use kmodel_compiler::{
-    Options, compile, eval,
+    Options, Report, compile, eval,
     import::{self, InputFormat},
     options::ElementType,
 };
@@ -16,9 +16,9 @@ use kmodel_compiler::{
 const BYTE: fn(u8) -> Field = Field::Byte;
 const INT: fn(i32) -> Field = Field::Int;
 
-/// Compiles for float and for bytes; both answers are near the float model's. Returns the rows of
-/// the uint8 report that run on the KPU.
-fn check(name: &str, model: &Model, decibels: f64) -> usize {
+/// Compiles for float and for bytes; both answers are near the float model's. Returns the report on
+/// the uint8 kmodel.
+fn check(name: &str, model: &Model, decibels: f64) -> Report {
     let bytes = model.bytes();
     let imported = import::import(&bytes, InputFormat::Tflite, None);
     let graph = imported
@@ -30,14 +30,13 @@ fn check(name: &str, model: &Model, decibels: f64) -> usize {
     let mut random = Random(0xFEED_F00D);
     let samples: Vec<Vec<f32>> = (0..6).map(|_| random.list(count, 2.0)).collect();
     let data = common::write_raw(&format!("tflite_{name}"), &samples);
-    let mut on_kpu = 0;
+    let mut report = None;
     for inference_type in [ElementType::Float, ElementType::Uint8] {
         let options =
             Options { inference_type, input_range: Some((-2.0, 2.0)), ..common::raw(data.clone()) };
         let compiled = compile(&bytes, &options, &mut |_, _, _| {}).unwrap_or_else(|p| {
             panic!("{name}: {}", p.iter().map(|p| format!("{p}\n")).collect::<String>())
         });
-        on_kpu = compiled.report.rows.iter().filter(|r| r.runs_on == "KPU").count();
         let least = if inference_type == ElementType::Float { 80.0 } else { decibels };
         let (mut expected, mut got) = (Vec::new(), Vec::new());
         for sample in &samples {
@@ -51,8 +50,14 @@ fn check(name: &str, model: &Model, decibels: f64) -> usize {
         }
         let likeness = likeness(&expected, &got);
         assert!(likeness.decibels >= least, "{name} {inference_type:?}: {likeness:?}");
+        report = Some(compiled.report);
     }
-    on_kpu
+    report.expect("compiled")
+}
+
+/// Rows of a report with an operator.
+fn rows(report: &Report, operator: &str) -> usize {
+    report.rows.iter().filter(|r| r.operator == operator).count()
 }
 
 #[test]
@@ -90,8 +95,8 @@ fn convolutions_of_every_step_and_border() {
         let name = format!(
             "conv {case}: {h}x{w}x{channels} kernel {kernel} stride {stride} valid {valid} depthwise {depthwise}"
         );
-        let on_kpu = check(&name.replace([' ', ':'], "_"), &m, 28.0);
-        assert!(on_kpu > 0 || kernel > 3, "{name} runs on the CPU");
+        let report = check(&name.replace([' ', ':'], "_"), &m, 28.0);
+        assert!(rows(&report, "KPU conv2d") > 0 || kernel > 3, "{name} runs on the CPU");
     }
 }
 
@@ -121,15 +126,36 @@ fn two_operands() {
             check(&format!("binary_{code}_{}_{}", constant.len(), constant[0]), &m, 24.0);
         }
     }
-    // A residual block: the sum of a convolution and its input, with relu.
-    let mut m = Model::new(&[1, 12, 12, 8]);
-    let w = m.tensor(&[8, 1, 1, 8], Data::Floats(random.list(64, 0.5)));
-    let b = m.tensor(&[8], Data::Floats(random.list(8, 0.5)));
-    let conv = [(0, BYTE(0)), (1, INT(1)), (2, INT(1))];
-    let x = m.push(3, &[0, w, b], &[1, 12, 12, 8], &conv);
-    let y = m.push(3, &[x, w, b], &[1, 12, 12, 8], &conv);
-    m.push(0, &[x, y], &[1, 12, 12, 8], &[(0, BYTE(1))]);
-    check("residual", &m, 28.0);
+}
+
+/// Residual blocks of random sizes: their sums, and what follows, never leave KPU RAM.
+#[test]
+fn sums_stay_in_kpu_ram() {
+    let mut random = Random(77);
+    for case in 0..12 {
+        let (h, w, c) = (random.whole(4, 20), random.whole(4, 40), random.whole(2, 21));
+        let shape = [1, h, w, c];
+        let mut m = Model::new(&[1, h, w, 3]);
+        let conv = |m: &mut Model, random: &mut Random, x: i32, from: usize, kernel: usize| {
+            let taps = kernel * kernel * from;
+            let limit = (3.0 / taps as f32).sqrt();
+            let weights =
+                m.tensor(&[c, kernel, kernel, from], Data::Floats(random.list(c * taps, limit)));
+            let bias = m.tensor(&[c], Data::Floats(random.list(c, 0.5)));
+            m.push(3, &[x, weights, bias], &shape, &[(0, BYTE(0)), (1, INT(1)), (2, INT(1))])
+        };
+        let mut x = conv(&mut m, &mut random, 0, 3, 3);
+        for _ in 0..2 {
+            let kernel = random.pick(&[1, 3]);
+            let y = conv(&mut m, &mut random, x, c, kernel);
+            // 0 adds, 41 subtracts; no function, relu or relu6 behind.
+            let code = random.pick(&[0, 41]);
+            x = m.push(code, &[y, x], &shape, &[(0, BYTE(random.pick(&[0, 1, 3])))]);
+        }
+        conv(&mut m, &mut random, x, c, 1);
+        let report = check(&format!("residual_{case}"), &m, 28.0);
+        assert_eq!(rows(&report, "quantized binary") + rows(&report, "KPU upload"), 0, "{report}");
+    }
 }
 
 #[test]

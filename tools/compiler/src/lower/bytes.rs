@@ -26,12 +26,9 @@ impl<'g> Lowering<'g> {
                 Some(kpu) => self.kpu_identity(x, Expr::X, kpu, Window::UNIT, y),
                 None => Ok(false),
             },
-            Op::Binary(op) => self.quantized_binary(node, *op),
+            Op::Binary(op) => Ok(self.sum_in_kpu(node, *op)? || self.quantized_binary(node, *op)?),
             Op::Concat { axis } if node.inputs.iter().all(|&id| self.has_bytes(id)) => {
-                if *axis == 1
-                    && self.graph.shape(y).len() == 4
-                    && self.concat_in_kpu(&node.inputs, y)?
-                {
+                if *axis == 1 && self.graph.shape(y).len() == 4 && self.concat_in_kpu(node)? {
                     return Ok(true);
                 }
                 let parts = node

@@ -171,7 +171,7 @@ impl<'g> Lowering<'g> {
     }
 
     /// Smallest and largest value that a tensor takes.
-    fn range(&self, id: TensorId) -> (f32, f32) {
+    pub(super) fn range(&self, id: TensorId) -> (f32, f32) {
         let tensor = &self.graph.tensors[id];
         tensor.range.or(self.stats[id].range).unwrap_or_else(|| self.q(id).range())
     }
@@ -333,7 +333,8 @@ impl<'g> Lowering<'g> {
             weights: &plan.weights,
             bias: &plan.bias,
             input_means: &input_means,
-            input,
+            input_scale: input.scale,
+            input_zero: &|_, _| input.zero,
             function,
             range: plan.range,
             output,

@@ -48,7 +48,8 @@ impl Frame {
         self.size == self.inner
     }
 
-    fn is_possible(&self) -> bool {
+    /// Whether the KPU has images of this size.
+    pub fn is_possible(&self) -> bool {
         (0..2).all(|a| self.size[a] >= SMALLEST && self.size[a] <= LARGEST[a])
     }
 

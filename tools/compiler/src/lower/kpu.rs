@@ -1,101 +1,16 @@
 //! Images in KPU RAM: how tensors get there, where they lie, how they come back.
 
-use std::collections::{HashMap, HashSet};
-
-use maix_kpu::{
-    kpu::memory::{KPU_RAM_ROWS, RowLayout, rows},
-    tensor::{Dtype, ImageShape},
-};
+use maix_kpu::tensor::{Dtype, ImageShape};
 
 use super::{Frame, KpuHome, Lowering};
 use crate::{
-    graph::{Op, TensorId},
+    graph::TensorId,
     problem::Problem,
     program::{KpuLayer, Place, StepOp, ValueId},
     quantize::QParam,
 };
 
-/// Tensors that become parts of a concatenated image.
-#[derive(Default)]
-pub struct Placements {
-    /// Concatenations that are images in KPU RAM.
-    wholes: HashSet<TensorId>,
-    /// The concatenated tensor and the first channel in it.
-    parts: HashMap<TensorId, (TensorId, usize)>,
-    /// The images that have been made.
-    images: HashMap<TensorId, ValueId>,
-}
-
-impl Placements {
-    /// Finds concatenations whose parts can be written side by side.
-    pub(super) fn plan(lowering: &Lowering<'_>) -> Self {
-        let graph = lowering.graph;
-        let mut found = Self::default();
-        for node in &graph.nodes {
-            let &[1, channels, h, w] = graph.shape(node.output) else { continue };
-            let group = RowLayout::of(w).group;
-            let fits = rows(ImageShape::new(channels, h, w)) <= KPU_RAM_ROWS / 2;
-            if !matches!(node.op, Op::Concat { axis: 1 })
-                || !fits
-                || h < 4
-                || w < 4
-                || channels > 1024
-            {
-                continue;
-            }
-            let feeds_kpu = graph.nodes.iter().any(|n| {
-                n.inputs.contains(&node.output)
-                    && matches!(n.op, Op::Conv2d(_) | Op::Map(_) | Op::Pool(_))
-            });
-            let firsts: Vec<usize> = node
-                .inputs
-                .iter()
-                .scan(0, |next, &id| {
-                    *next += graph.shape(id)[1];
-                    Some(*next - graph.shape(id)[1])
-                })
-                .collect();
-            if !feeds_kpu || firsts.iter().any(|first| !first.is_multiple_of(group)) {
-                continue;
-            }
-            found.wholes.insert(node.output);
-            for (&id, first) in node.inputs.iter().zip(firsts) {
-                let same = lowering.q(id) == lowering.q(node.output);
-                let computed = graph.tensors[id].data.is_none() && !graph.inputs.contains(&id);
-                if same && computed {
-                    found.parts.entry(id).or_insert((node.output, first));
-                }
-            }
-        }
-        found
-    }
-}
-
 impl<'g> Lowering<'g> {
-    /// The image that a KPU layer or an upload writes for a tensor: a part of a larger one if that
-    /// saves a concatenation.
-    fn image(&mut self, tensor: Option<TensorId>, image: ImageShape) -> ValueId {
-        let shape = [1, image.channels, image.height, image.width];
-        if let Some(id) = tensor
-            && let Some(&(whole, first)) = self.placements.parts.get(&id)
-            && let &[_, channels, h, w] = self.graph.shape(whole)
-            && (h, w) == (image.height, image.width)
-            && !self.homes[id].kpu.is_some_and(|home| home.frame.is_exact())
-        {
-            let parent = match self.placements.images.get(&whole) {
-                Some(&parent) => parent,
-                None => {
-                    // The whole may be a part of a still larger image.
-                    let parent = self.image(Some(whole), ImageShape::new(channels, h, w));
-                    self.placements.images.insert(whole, parent);
-                    parent
-                }
-            };
-            return self.part_of(parent, id, image, first);
-        }
-        self.program.value(Dtype::U8, shape, Place::Kpu, tensor)
-    }
-
     /// The bytes of a tensor, cut out of its image.
     pub(super) fn download(&mut self, id: TensorId, home: KpuHome) -> Result<ValueId, Problem> {
         let shape = self.shape(id)?;
@@ -199,47 +114,15 @@ impl<'g> Lowering<'g> {
         (image, step)
     }
 
-    /// Joins images by their place in KPU RAM. Parts that do not lie in place yet are copied there.
-    pub(super) fn concat_in_kpu(
-        &mut self,
-        inputs: &[TensorId],
-        output: TensorId,
-    ) -> Result<bool, Problem> {
-        if !self.placements.wholes.contains(&output) {
-            return Ok(false);
-        }
-        let &[_, channels, h, w] = self.graph.shape(output) else { return Ok(false) };
-        let whole = match self.placements.images.get(&output) {
-            Some(&whole) => whole,
-            None => {
-                let whole = self.image(Some(output), ImageShape::new(channels, h, w));
-                self.placements.images.insert(output, whole);
-                whole
-            }
-        };
-        let mut first = 0;
-        for &id in inputs {
-            let count = self.graph.shape(id)[1];
-            let in_place = self.placements.parts.get(&id) == Some(&(output, first))
-                && self.homes[id].kpu.is_some_and(|home| {
-                    home.frame.is_exact()
-                        && self.program.values[home.value].within.is_some_and(|p| p.0 == whole)
-                });
-            if !in_place {
-                let image = self.part_of(whole, id, ImageShape::new(count, h, w), first);
-                self.copy(id, self.q(output), image)?;
-            }
-            first += count;
-        }
-        self.homes[output].kpu =
-            Some(KpuHome { value: whole, frame: Frame::exact([h, w]), producer: None });
-        Ok(true)
-    }
-
     /// Copies a tensor into an image, with other parameters for its bytes.
-    fn copy(&mut self, id: TensorId, q: QParam, image: ValueId) -> Result<usize, Problem> {
-        let (_, inner) = self.planes(id).ok_or_else(|| self.problem("not an image", ""))?;
-        let source = self.in_kpu(id, Frame::exact(inner))?;
+    pub(super) fn copy(
+        &mut self,
+        id: TensorId,
+        frame: Frame,
+        q: QParam,
+        image: ValueId,
+    ) -> Result<usize, Problem> {
+        let source = self.in_kpu(id, frame)?;
         let layer = self.identity(id, q);
         Ok(self.step(StepOp::Kpu(Box::new(layer)), vec![source], vec![image]))
     }
@@ -257,28 +140,12 @@ impl<'g> Lowering<'g> {
         {
             let planes = [1, channels, h, w];
             let image = self.program.value(Dtype::U8, planes, Place::Kpu, None);
-            let step = self.copy(id, q, image)?;
+            let step = self.copy(id, Frame::exact([h, w]), q, image)?;
             let main = self.program.value(Dtype::U8, planes, Place::Main, None);
             self.program.steps[step].writes.push(main);
             return Ok(main);
         }
         let float = self.float(id)?;
         Ok(self.push(StepOp::Quantize(q), vec![float], Dtype::U8, shape, None))
-    }
-
-    /// The part of a larger image that begins at channel `first`.
-    fn part_of(
-        &mut self,
-        whole: ValueId,
-        id: TensorId,
-        image: ImageShape,
-        first: usize,
-    ) -> ValueId {
-        let shape = [1, image.channels, image.height, image.width];
-        let value = self.program.value(Dtype::U8, shape, Place::Kpu, Some(id));
-        let before = ImageShape::new(first, image.height, image.width);
-        self.program.values[value].within =
-            Some((whole, if first == 0 { 0 } else { rows(before) }));
-        value
     }
 }

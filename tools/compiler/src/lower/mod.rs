@@ -8,6 +8,7 @@ mod bytes;
 mod convolution;
 mod float;
 mod frame;
+mod join;
 mod kpu;
 
 use std::collections::HashSet;
@@ -53,8 +54,8 @@ pub struct Lowering<'g> {
     spilled: &'g HashSet<TensorId>,
     program: Program,
     homes: Vec<Home>,
-    /// Where a convolution puts its result so that it is part of a larger image.
-    placements: kpu::Placements,
+    /// Images that are written part by part.
+    joins: join::Joins,
     /// Nodes that an earlier node has taken along.
     taken: HashSet<usize>,
     /// The node at work.
@@ -77,7 +78,7 @@ pub fn lower(
         spilled,
         program: Program::default(),
         homes: vec![Home::default(); graph.tensors.len()],
-        placements: kpu::Placements::default(),
+        joins: join::Joins::default(),
         taken: HashSet::new(),
         at: 0,
     };
@@ -86,7 +87,7 @@ pub fn lower(
         return Err(problems);
     }
     if lowering.is_quantized() {
-        lowering.placements = kpu::Placements::plan(&lowering);
+        lowering.joins = join::Joins::plan(&lowering);
     }
     let mut problems = Vec::new();
     for at in 0..graph.nodes.len() {

@@ -14,6 +14,8 @@ pub const WEIGHT_ZERO: i32 = 128;
 const WEIGHT_LIMIT: f32 = 127.0;
 /// The batch norm gives values of about this many bits, sign aside.
 const VALUE_BITS: u32 = 19;
+/// Rows of no more weights are searched for a scale at which all of them are nearly whole.
+const FEW: usize = 2;
 /// How much further than calibrated a value may go before the table is only extrapolated.
 const MARGIN: f32 = 1.25;
 
@@ -26,8 +28,10 @@ pub struct Convolution<'c> {
     /// Mean of the real input that each tap of a row sees, per output channel's row; empty if not
     /// known. Used to correct the bias for the rounding of weights.
     pub input_means: &'c dyn Fn(usize, usize) -> f32,
-    /// What the input's bytes stand for.
-    pub input: QParam,
+    /// The real difference between neighbouring bytes of the input.
+    pub input_scale: f32,
+    /// The input's byte for 0 that each tap of a channel's row sees.
+    pub input_zero: &'c dyn Fn(usize, usize) -> f32,
     /// What follows the convolution.
     pub function: &'c Expr,
     /// Smallest and largest value before `function`.
@@ -59,20 +63,19 @@ impl Convolution<'_> {
         let mut batch_norm = Vec::with_capacity(self.bias.len());
         for (channel, (taps, &bias)) in self.weights.chunks_exact(row).zip(self.bias).enumerate() {
             let scale = best_scale(taps);
-            let mut sum = 0i64;
+            let mut zero = 0.0f64;
             let mut shift_of_mean = 0.0f64;
             for (tap, &w) in taps.iter().enumerate() {
                 let q = (w / scale).round().clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT);
-                sum += q as i64;
+                zero += f64::from(q) * f64::from((self.input_zero)(channel, tap));
                 shift_of_mean += f64::from((q * scale - w) * (self.input_means)(channel, tap));
                 weights.push((q as i32 + WEIGHT_ZERO) as u8);
             }
-            let factor = f64::from(self.input.scale) * f64::from(scale) / unit;
+            let factor = f64::from(self.input_scale) * f64::from(scale) / unit;
             let (mul, shift) = fixed_point(factor, 23, 15);
             let real = (f64::from(bias) - shift_of_mean) / unit;
             // The KPU sums bytes as they are; what the input's zero point adds is taken off here.
-            let zero =
-                f64::from(self.input.zero) * sum as f64 * f64::from(mul) / f64::from(1u32 << shift);
+            let zero = zero * f64::from(mul) / f64::from(1u32 << shift);
             // The shift rounds down: half a unit on average.
             let add = (real - zero + 0.5).round().clamp(f64::from(i32::MIN), f64::from(i32::MAX));
             batch_norm.push(BatchNorm { mul, shift, add: add as i32 });
@@ -91,10 +94,9 @@ impl Convolution<'_> {
 
 /// The scale of a row of weights with the least squared rounding error.
 fn best_scale(taps: &[f32]) -> f32 {
-    let largest = taps.iter().fold(0f32, |m, w| m.max(w.abs()));
-    if largest < f32::MIN_POSITIVE {
-        return 1.0;
-    }
+    // Zeros are exact with any scale.
+    let taps: Vec<f32> = taps.iter().copied().filter(|w| w.abs() >= f32::MIN_POSITIVE).collect();
+    let Some(largest) = taps.iter().map(|w| w.abs()).reduce(f32::max) else { return 1.0 };
     let error = |scale: f32| -> f64 {
         taps.iter()
             .map(|w| {
@@ -103,9 +105,50 @@ fn best_scale(taps: &[f32]) -> f32 {
             })
             .sum()
     };
-    // A slightly smaller scale may round better than it clips.
-    (0..16)
-        .map(|i| largest / WEIGHT_LIMIT * (1.0 - i as f32 * 0.01))
-        .min_by(|&a, &b| error(a).total_cmp(&error(b)))
-        .expect("not empty")
+    // A slightly smaller scale may round better than it clips; with few weights there is a scale at
+    // which all of them are nearly whole.
+    let clipping = (0..16).map(|i| largest / WEIGHT_LIMIT * (1.0 - i as f32 * 0.01));
+    let whole = (64..127).map(|n| largest / n as f32).filter(|_| taps.len() <= FEW);
+    clipping.chain(whole).min_by(|&a, &b| error(a).total_cmp(&error(b))).expect("not empty")
+}
+
+#[cfg(test)]
+mod tests {
+    use maix_kpu::kpu::arithmetic::Rounding;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Two bytes with scales and zero points of their own, added by the KPU.
+        #[test]
+        fn a_sum_of_two_tensors_is_within_one_byte(
+            scales in prop::array::uniform2(0.01f32..1.0),
+            zeros in prop::array::uniform2(0u8..=255),
+            bytes in prop::array::uniform2(0u8..=255),
+        ) {
+            let q = [0, 1].map(|i| QParam { scale: scales[i], zero: zeros[i].into() });
+            let range = (q[0].range().0 + q[1].range().0, q[0].range().1 + q[1].range().1);
+            let output = QParam::cover(range.0, range.1);
+            let parameters = Convolution {
+                weights: &scales,
+                bias: &[0.0],
+                input_means: &|_, _| 0.0,
+                input_scale: 1.0,
+                input_zero: &|_, tap| q[tap].zero,
+                function: &Expr::X,
+                range,
+                output,
+                output_offset: 0.0,
+            }
+            .quantize();
+            let tap = |i: usize| i64::from(bytes[i]) * (i64::from(parameters.weights[i]) - i64::from(WEIGHT_ZERO));
+            let bn = parameters.batch_norm[0];
+            let v = (((tap(0) + tap(1)) * i64::from(bn.mul)) >> bn.shift) + i64::from(bn.add);
+            let got = parameters.activation.apply(v, Rounding::default());
+            let real: f32 = (0..2).map(|i| (f32::from(bytes[i]) - q[i].zero) * q[i].scale).sum();
+            let expected = real / output.scale + output.zero;
+            prop_assert!((f32::from(got) - expected).abs() <= 1.0, "{got} for {expected}");
+        }
+    }
 }
