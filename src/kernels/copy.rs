@@ -29,7 +29,7 @@ pub fn concat(x: &[u8], y: &mut [u8], outer: usize, offset: usize) -> Option<()>
 pub fn memory_copy(x: &[u8], y: &mut [u8]) {
     let (words, _) = x.as_chunks::<4>();
     let (targets, _) = y.as_chunks_mut::<4>();
-    targets.iter_mut().zip(words).for_each(|(y, x)| *y = *x);
+    copy(words.as_flattened(), targets.as_flattened_mut());
 }
 
 /// `y[c] = x[16 * c]`: the first pixels of 4x4 images.
