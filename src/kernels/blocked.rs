@@ -22,10 +22,10 @@ pub(crate) trait Element: Copy + Default {
     type Weight: Copy;
     /// What turns a stored weight into an element.
     type Offset: Copy;
-    /// Whether the chip's registers hold 16 of these and what feeds them.
-    const SIXTEEN: bool;
     /// The weight as an element.
     fn weight(stored: Self::Weight, offset: Self::Offset) -> Self;
+    /// Whether vectors multiply right what these offsets are added to; else [`Narrow`] does.
+    fn has_vectors(input_offset: Self, filter_offset: Self::Offset) -> bool;
     /// `self + w * x`
     fn mac(self, w: Self, x: Self) -> Self;
 }
@@ -33,11 +33,15 @@ pub(crate) trait Element: Copy + Default {
 impl Element for f32 {
     type Weight = f32;
     type Offset = ();
-    const SIXTEEN: bool = true;
 
     #[inline(always)]
     fn weight(stored: f32, (): ()) -> f32 {
         stored
+    }
+
+    #[inline(always)]
+    fn has_vectors(_: f32, (): ()) -> bool {
+        true
     }
 
     #[inline(always)]
@@ -49,11 +53,15 @@ impl Element for f32 {
 impl Element for i32 {
     type Weight = u8;
     type Offset = i32;
-    const SIXTEEN: bool = true;
 
     #[inline(always)]
     fn weight(stored: u8, offset: i32) -> i32 {
         i32::from(stored).wrapping_add(offset)
+    }
+
+    #[inline(always)]
+    fn has_vectors(input_offset: i32, filter_offset: i32) -> bool {
+        Pair::holds(input_offset, filter_offset)
     }
 
     #[inline(always)]
@@ -68,14 +76,16 @@ pub(crate) trait Vector<E, const N: usize>: Copy {
     const SIXTEEN: bool;
     /// From memory.
     fn load(from: &[E; N]) -> Self;
-    /// To memory.
-    fn store(self, to: &mut [E; N]);
     /// `self + w * x` in each lane.
     fn mac(self, w: E, x: Self) -> Self;
+    /// What products are added to, to go on from sums in memory.
+    fn begin(sums: &[E; N]) -> Self;
+    /// To the sums in memory that it began with.
+    fn end(self, sums: &mut [E; N]);
 }
 
 impl<E: Element> Vector<E, 1> for E {
-    const SIXTEEN: bool = <E as Element>::SIXTEEN;
+    const SIXTEEN: bool = true;
 
     #[inline(always)]
     fn load(&[from]: &[E; 1]) -> E {
@@ -83,13 +93,58 @@ impl<E: Element> Vector<E, 1> for E {
     }
 
     #[inline(always)]
-    fn store(self, to: &mut [E; 1]) {
-        *to = [self];
+    fn mac(self, w: E, x: E) -> E {
+        Element::mac(self, w, x)
     }
 
     #[inline(always)]
-    fn mac(self, w: E, x: E) -> E {
-        Element::mac(self, w, x)
+    fn begin(&[sum]: &[E; 1]) -> E {
+        sum
+    }
+
+    #[inline(always)]
+    fn end(self, sums: &mut [E; 1]) {
+        *sums = [self];
+    }
+}
+
+/// Two integers as `first + second * 2^32`, which one multiplication of the chip takes. Right as
+/// long as the first one, a sum of at most [`TAPS`] products, fits in 32 bits.
+#[derive(Clone, Copy)]
+pub(crate) struct Pair(i64);
+
+impl Pair {
+    /// Beyond these, offsets are not those of quantized numbers, and sums may not fit.
+    const OFFSETS: core::ops::RangeInclusive<i32> = -4096..=4096;
+
+    fn holds(input_offset: i32, filter_offset: i32) -> bool {
+        Self::OFFSETS.contains(&input_offset) && Self::OFFSETS.contains(&filter_offset)
+    }
+}
+
+impl Vector<i32, 2> for Pair {
+    const SIXTEEN: bool = false;
+
+    #[inline(always)]
+    fn load(&[first, second]: &[i32; 2]) -> Self {
+        Self(i64::from(first).wrapping_add(i64::from(second) << 32))
+    }
+
+    #[inline(always)]
+    fn mac(self, w: i32, Self(x): Self) -> Self {
+        Self(self.0.wrapping_add(x.wrapping_mul(i64::from(w))))
+    }
+
+    #[inline(always)]
+    fn begin(_: &[i32; 2]) -> Self {
+        Self(0)
+    }
+
+    #[inline(always)]
+    fn end(self, [first, second]: &mut [i32; 2]) {
+        let low = self.0 as i32;
+        *first = first.wrapping_add(low);
+        *second = second.wrapping_add((self.0.wrapping_sub(i64::from(low)) >> 32) as i32);
     }
 }
 
@@ -161,12 +216,17 @@ fn load<E, V: Vector<E, N>, const N: usize>([a, b, c, d]: &[[E; N]; 4]) -> Row<V
 }
 
 #[inline(always)]
-fn store<E, V: Vector<E, N>, const N: usize>(row: Row<V>, [a, b, c, d]: &mut [[E; N]; 4]) {
+fn begin<E, V: Vector<E, N>, const N: usize>([a, b, c, d]: &[[E; N]; 4]) -> Row<V> {
+    [V::begin(a), V::begin(b), V::begin(c), V::begin(d)]
+}
+
+#[inline(always)]
+fn end<E, V: Vector<E, N>, const N: usize>(row: Row<V>, [a, b, c, d]: &mut [[E; N]; 4]) {
     let [p, q, r, s] = row;
-    p.store(a);
-    q.store(b);
-    r.store(c);
-    s.store(d);
+    p.end(a);
+    q.end(b);
+    r.end(c);
+    s.end(d);
 }
 
 #[inline(always)]
@@ -192,7 +252,7 @@ fn multiply<E: Element, V: Vector<E, N>, const N: usize, const TILES: usize>(
         multiply_two::<E, V, N, TILES>([s2, s3], [w2, w3], packed, t, offset);
         return;
     }
-    let mut rows: [Row<V>; 4] = [load(s0), load(s1), load(s2), load(s3)];
+    let mut rows: [Row<V>; 4] = [begin(s0), begin(s1), begin(s2), begin(s3)];
     // Two taps at a time: the pointers move once for both.
     let (pairs, last) = packed.as_chunks::<2>();
     let ((w0, e0), (w1, e1)) = (w0.as_chunks::<2>(), w1.as_chunks::<2>());
@@ -205,10 +265,10 @@ fn multiply<E: Element, V: Vector<E, N>, const N: usize, const TILES: usize>(
         rows = add::<E, V, N>(rows, &x[t], [w0, w1, w2, w3], offset);
     }
     let [r0, r1, r2, r3] = rows;
-    store(r0, s0);
-    store(r1, s1);
-    store(r2, s2);
-    store(r3, s3);
+    end(r0, s0);
+    end(r1, s1);
+    end(r2, s2);
+    end(r3, s3);
 }
 
 /// Adds one tap.
@@ -237,14 +297,14 @@ fn multiply_two<E: Element, V: Vector<E, N>, const N: usize, const TILES: usize>
     t: usize,
     offset: E::Offset,
 ) {
-    let (mut r0, mut r1): (Row<V>, Row<V>) = (load(s0), load(s1));
+    let (mut r0, mut r1): (Row<V>, Row<V>) = (begin(s0), begin(s1));
     for ((x, &w0), &w1) in packed.iter().zip(w0).zip(w1) {
         let x = load(&x[t]);
         r0 = mac(r0, E::weight(w0, offset), x);
         r1 = mac(r1, E::weight(w1, offset), x);
     }
-    store(r0, s0);
-    store(r1, s1);
+    end(r0, s0);
+    end(r1, s1);
 }
 
 /// A product of few pixels, computed one after the other: 4 rows at a time.

@@ -148,6 +148,13 @@ pub(crate) struct Arithmetic<E: Element, F> {
     pub finish: F,
 }
 
+impl<E: Element, F> Arithmetic<E, F> {
+    /// Whether [`Lanes`] compute with it.
+    pub fn has_vectors(&self) -> bool {
+        E::has_vectors(self.input_offset, self.filter_offset)
+    }
+}
+
 /// The fast way to [`convolve`]: the same bits.
 pub(crate) fn convolve_fast<X: Cell<E>, E: Lanes, Y>(
     level: Level,
@@ -185,7 +192,7 @@ pub(crate) fn convolve_fast<X: Cell<E>, E: Lanes, Y>(
                 size: [group_out, taps, pixels],
                 arithmetic,
             };
-            if pixels < 4 {
+            if pixels < 4 || !arithmetic.has_vectors() {
                 level.run(Narrow(&mut product))?;
             } else {
                 E::run(level, &mut product)?;

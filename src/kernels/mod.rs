@@ -29,7 +29,7 @@
 //! Where speed matters, a plain function in the words of the definition stands beside a fast one,
 //! and tests compare their bits. `blocked` holds the loop in registers that all products share,
 //! `pack` feeds it from images, `depthwise` is for single planes, and `simd` has the vectors of
-//! the PC. On the chip the same code runs with vectors of one element.
+//! the PC. On the chip the same code runs with vectors of one float or two integers.
 
 pub mod binary;
 mod blocked;

@@ -32,11 +32,13 @@ pub(crate) trait Lanes: Element {
 }
 
 macro_rules! lanes {
-    ($element:ty, $avx2:ident, $avx512:ident) => {
+    ($element:ty, $portable:ty, $lanes:literal, $tiles:literal, $avx2:ident, $avx512:ident) => {
         impl Lanes for $element {
             fn run(level: Level, p: &mut dyn Product<Self>) -> Option<()> {
                 match level.instructions() {
-                    Instructions::Portable => blocked::run::<$element, $element, 1, 4>(p),
+                    Instructions::Portable => {
+                        blocked::run::<$element, $portable, $lanes, $tiles>(p)
+                    }
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: a `Level` of AVX2 exists only where the CPU has it.
                     Instructions::Avx2 => unsafe { x86::run_avx2::<$element, x86::$avx2>(p) },
@@ -49,8 +51,8 @@ macro_rules! lanes {
     };
 }
 
-lanes!(f32, F32x8, F32x16);
-lanes!(i32, I32x8, I32x16);
+lanes!(f32, f32, 1, 4, F32x8, F32x16);
+lanes!(i32, blocked::Pair, 2, 2, I32x8, I32x16);
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -84,7 +86,7 @@ mod x86 {
             #[derive(Clone, Copy)]
             pub struct $name($register);
 
-            // SAFETY of all three: they are used only in the code of a level whose
+            // SAFETY of all: they are used only in the code of a level whose
             // instructions the CPU has; the arrays are as long as the unaligned accesses.
             impl Vector<$element, $lanes> for $name {
                 const SIXTEEN: bool = $lanes == 16;
@@ -96,12 +98,6 @@ mod x86 {
                 }
 
                 #[inline(always)]
-                fn store(self, to: &mut [$element; $lanes]) {
-                    // SAFETY: as above.
-                    unsafe { $store(to.as_mut_ptr().cast::<$cast>(), self.0) }
-                }
-
-                #[inline(always)]
                 fn mac(self, w: $element, Self($x): Self) -> Self {
                     let $sum = self.0;
                     // SAFETY: as above.
@@ -109,6 +105,17 @@ mod x86 {
                         let $w = $splat(w);
                         $mac
                     })
+                }
+
+                #[inline(always)]
+                fn begin(sums: &[$element; $lanes]) -> Self {
+                    Self::load(sums)
+                }
+
+                #[inline(always)]
+                fn end(self, sums: &mut [$element; $lanes]) {
+                    // SAFETY: as above.
+                    unsafe { $store(sums.as_mut_ptr().cast::<$cast>(), self.0) }
                 }
             }
         };
