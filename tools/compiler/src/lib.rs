@@ -18,6 +18,7 @@ pub mod dataset;
 pub mod emit;
 pub mod eval;
 pub mod expr;
+pub mod fallback;
 pub mod graph;
 pub mod import;
 pub mod lower;
@@ -35,12 +36,15 @@ use std::{collections::HashSet, time::Duration};
 use calibrate::{Calibration, Stats};
 use dataset::Dataset;
 use emit::{EmitError, Emitted};
+use fallback::LEAST_COSINE;
 use graph::{Graph, TensorId};
 use maix_kpu::{kpu::memory::KPU_RAM_BYTES, model::metadata::Content};
+use measure::Difference;
 pub use options::Options;
-use options::{CalibrateMethod, DatasetFormat, ElementType};
+use options::{CalibrateMethod, DatasetFormat, ElementType, KmodelVersion};
 pub use problem::Problem;
 use program::Program;
+use quantize::QParam;
 pub use report::Report;
 
 /// A compiled model.
@@ -108,53 +112,133 @@ pub fn compile(
     };
     optimize::equalize::equalize(&mut graph, &mut calibration.stats);
     warnings.extend(calibration.skipped.iter().map(|s| format!("calibration: {s}; not used")));
-    let (program, emitted, qparams) = fitted(&graph, options, &calibration.stats)?;
+    let qparams = if options.inference_type == ElementType::Uint8 {
+        lower::qparams(&graph, options, &calibration.stats)
+    } else {
+        Vec::new()
+    };
+    let compiler =
+        Compiler { graph: &graph, options, calibration: &calibration, qparams: &qparams };
+    let (built, kept) = compiler.near_enough(progress)?;
+    warnings.extend(kept);
+    warnings.extend(far_outputs(&graph, &built));
+    let Built { program, emitted, errors } = built;
     let mut kmodel = emitted.kmodel.clone();
     let range = input_range(&graph, options);
     let labels = options.labels.join("\n");
     Content { labels: &labels, input_range: range, ..Content::default() }
         .write(&mut |bytes| kmodel.extend_from_slice(bytes));
-    let errors = measure::errors(
-        &graph,
-        &program,
-        &emitted,
-        &qparams,
-        &calibration.samples,
-        options,
-        &mut |done, all| {
-            progress(Stage::Measuring, done, all);
-        },
-    );
-    warnings.extend(far_outputs(&graph, &program, &errors));
     let report =
         Report::new(&graph, &program, &emitted, kmodel.len(), &calibration, &errors, warnings);
     Ok(Compiled { kmodel, report, graph })
+}
+
+/// A kmodel, and how far each step's result is from the float model's.
+struct Built {
+    program: Program,
+    emitted: Emitted,
+    errors: Vec<Option<Difference>>,
+}
+
+impl Built {
+    /// The error of each output that was measured.
+    fn outputs(&self) -> impl Iterator<Item = (usize, Difference)> {
+        let program = &self.program;
+        program.outputs.iter().enumerate().filter_map(|(i, &value)| {
+            let root = program.root(value);
+            let writes = |s: &program::Step| s.writes.iter().any(|&w| program.root(w) == root);
+            Some((i, self.errors[program.steps.iter().rposition(writes)?]?))
+        })
+    }
+
+    /// The least cosine of an output; 1 if none was measured.
+    fn cosine(&self) -> f64 {
+        self.outputs().map(|(_, e)| e.cosine()).fold(1.0, f64::min)
+    }
+
+    /// Estimated seconds on the chip.
+    fn seconds(&self) -> f64 {
+        self.program.steps.iter().map(|s| cost::seconds(&self.program, s)).sum()
+    }
+}
+
+/// What every attempt at a kmodel starts from.
+struct Compiler<'c> {
+    graph: &'c Graph,
+    options: &'c Options,
+    calibration: &'c Calibration,
+    qparams: &'c [QParam],
+}
+
+impl Compiler<'_> {
+    /// The kmodel with these nodes in float.
+    fn build(&self, float: &HashSet<usize>, progress: Progress<'_>) -> Result<Built, Vec<Problem>> {
+        let (program, emitted) = fitted(self, float)?;
+        let errors = measure::errors(
+            self.graph,
+            &program,
+            &emitted,
+            self.qparams,
+            &self.calibration.samples,
+            self.options,
+            &mut |done, all| progress(Stage::Measuring, done, all),
+        );
+        Ok(Built { program, emitted, errors })
+    }
+
+    /// The kmodel with as few tensors in float as bring its outputs near to the float model's, and
+    /// what the user should know of them.
+    fn near_enough(&self, progress: Progress<'_>) -> Result<(Built, Option<String>), Vec<Problem>> {
+        let in_bytes = self.build(&HashSet::new(), progress)?;
+        let (cosine, options) = (in_bytes.cosine(), self.options);
+        if cosine >= LEAST_COSINE
+            || !options.float_fallback
+            || self.qparams.is_empty()
+            || options.kmodel_version == KmodelVersion::V3
+        {
+            return Ok((in_bytes, None));
+        }
+        let inputs = measure::seen(self.graph, self.qparams, &self.calibration.samples, options);
+        let ranked = fallback::ranked(self.graph, self.qparams, &inputs);
+        let mut attempt = |count: usize| {
+            let float = fallback::nodes(self.graph, &ranked[..count]);
+            let built = self.build(&float, progress).ok()?;
+            (built.cosine() >= LEAST_COSINE).then_some((built, float.len()))
+        };
+        let Some(mut best) = attempt(ranked.len()) else { return Ok((in_bytes, None)) };
+        // With `few` tensors in float the outputs are too far, with `enough` of them they are near.
+        let (mut few, mut enough) = (0, ranked.len());
+        while few + 1 < enough {
+            let count = (few + enough) / 2;
+            match attempt(count) {
+                Some(near) => (best, enough) = (near, count),
+                None => few = count,
+            }
+        }
+        let (built, float) = best;
+        let warning = format!(
+            "{float} of {} operators stay in float on the CPU, about {:.1} ms more: all in bytes, an output has a cosine of {cosine:.3} with the float model's, now {:.3}; --no-float-fallback leaves them in bytes",
+            self.graph.nodes.len(),
+            1e3 * (built.seconds() - in_bytes.seconds()),
+            built.cosine(),
+        );
+        Ok((built, Some(warning)))
+    }
 }
 
 /// Below this many decibels an answer is hardly that of the float model.
 const FAR: f64 = 15.0;
 
 /// Warnings for outputs that quantization has spoilt.
-fn far_outputs(
-    graph: &Graph,
-    program: &Program,
-    errors: &[Option<measure::Difference>],
-) -> Vec<String> {
-    let decibels = |value: usize| {
-        let root = program.root(value);
-        let writes = |s: &program::Step| s.writes.iter().any(|&w| program.root(w) == root);
-        let step = program.steps.iter().rposition(writes)?;
-        errors[step].map(|e| e.decibels()).filter(|&d| d < FAR)
-    };
-    program
-        .outputs
-        .iter()
-        .zip(&graph.outputs)
-        .filter_map(|(&value, &id)| Some((decibels(value)?, id)))
-        .map(|(decibels, id)| {
+fn far_outputs(graph: &Graph, built: &Built) -> Vec<String> {
+    built
+        .outputs()
+        .filter(|(_, error)| error.decibels() < FAR)
+        .map(|(i, error)| {
             format!(
-                "output {} is {decibels:.1} dB from the float model's: either the calibration data is not typical, or the model magnifies small differences; look for the first row with few dB, and try --calibrate-method l2 or --inference-type float",
-                graph.tensors[id].name
+                "output {} is {:.1} dB from the float model's: either the calibration data is not typical, or the model magnifies small differences; look for the first row with few dB, and try --calibrate-method l2 or --inference-type float",
+                graph.tensors[graph.outputs[i]].name,
+                error.decibels(),
             )
         })
         .collect()
@@ -205,21 +289,17 @@ fn calibrated(
 /// Lowers the graph so that KPU RAM suffices: where too much lies there at a time, tensors that wait
 /// for a later use go to main memory meanwhile.
 fn fitted(
-    graph: &Graph,
-    options: &Options,
-    stats: &[Stats],
-) -> Result<(Program, Emitted, Vec<quantize::QParam>), Vec<Problem>> {
-    let qparams = if options.inference_type == ElementType::Uint8 {
-        lower::qparams(graph, options, stats)
-    } else {
-        Vec::new()
-    };
+    compiler: &Compiler<'_>,
+    float: &HashSet<usize>,
+) -> Result<(Program, Emitted), Vec<Problem>> {
+    let Compiler { graph, options, calibration, qparams } = compiler;
     let solve = Duration::from_secs(options.max_allocator_solve_secs.into());
     let mut spilled = HashSet::new();
     loop {
-        let program = lower::lower(graph, options, stats, qparams.clone(), &spilled)?;
+        let program =
+            lower::lower(graph, options, &calibration.stats, qparams.to_vec(), &spilled, float)?;
         match emit::emit(&program, options.kmodel_version, solve) {
-            Ok(emitted) => return Ok((program, emitted, qparams)),
+            Ok(emitted) => return Ok((program, emitted)),
             Err(EmitError::KpuRam { needed, step, holds }) => {
                 let busy = &program.steps[step.min(program.steps.len() - 1)];
                 let in_use: HashSet<_> = busy

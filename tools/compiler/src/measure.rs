@@ -22,10 +22,12 @@ use crate::{
     quantize::QParam,
 };
 
-/// Sums over a tensor: of the float model's squares, and of the squared differences.
+/// Sums over a tensor: of each side's squares, of their products, and of the squared differences.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Difference {
     signal: f64,
+    got: f64,
+    product: f64,
     noise: f64,
 }
 
@@ -33,12 +35,27 @@ impl Difference {
     /// Adds one value of each side.
     pub fn add(&mut self, expected: f32, got: f32) {
         self.signal += f64::from(expected).powi(2);
+        self.got += f64::from(got).powi(2);
+        self.product += f64::from(expected) * f64::from(got);
         self.noise += f64::from(expected - got).powi(2);
     }
 
     /// Signal over noise in decibels; infinite without noise.
     pub fn decibels(&self) -> f64 {
         10.0 * (self.signal / self.noise).log10()
+    }
+
+    /// Cosine of the angle between both sides; 1 where both are zero.
+    pub fn cosine(&self) -> f64 {
+        if self.signal == 0.0 && self.got == 0.0 {
+            return 1.0;
+        }
+        self.product / (self.signal * self.got).sqrt().max(f64::MIN_POSITIVE)
+    }
+
+    /// Noise as a share of the signal.
+    pub fn noise_share(&self) -> f64 {
+        self.noise / self.signal.max(f64::MIN_POSITIVE)
     }
 }
 
@@ -91,6 +108,33 @@ impl Fed {
     }
 }
 
+/// The samples as the model sees them: rounded to bytes if it takes bytes.
+pub fn seen(
+    graph: &Graph,
+    qparams: &[QParam],
+    samples: &[Sample],
+    options: &Options,
+) -> Vec<Vec<Vec<f32>>> {
+    samples
+        .iter()
+        .map(|sample| {
+            let q = |i: usize| byte_input(graph, qparams, options, i);
+            sample.iter().enumerate().map(|(i, v)| Fed::new(v, q(i)).real(q(i))).collect()
+        })
+        .collect()
+}
+
+/// What the bytes of an input stand for, if it takes bytes.
+fn byte_input(
+    graph: &Graph,
+    qparams: &[QParam],
+    options: &Options,
+    input: usize,
+) -> Option<QParam> {
+    let takes_bytes = options.input_type() == ElementType::Uint8 && !qparams.is_empty();
+    takes_bytes.then(|| qparams[graph.inputs[input]])
+}
+
 /// The error of each step's first result against the float model, over the samples; `None` where
 /// it is not a whole tensor of the graph.
 pub fn errors(
@@ -103,9 +147,8 @@ pub fn errors(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Vec<Option<Difference>> {
     let mut differences = vec![None; program.steps.len()];
-    let takes_bytes = options.input_type() == ElementType::Uint8 && !qparams.is_empty();
     for (index, sample) in samples.iter().enumerate() {
-        let q = |i: usize| takes_bytes.then(|| qparams[graph.inputs[i]]);
+        let q = |i: usize| byte_input(graph, qparams, options, i);
         let fed: Vec<Fed> = sample.iter().enumerate().map(|(i, v)| Fed::new(v, q(i))).collect();
         let real: Vec<Vec<f32>> = fed.iter().enumerate().map(|(i, f)| f.real(q(i))).collect();
         let mut wanted: Vec<Option<Vec<f32>>> = vec![None; graph.tensors.len()];

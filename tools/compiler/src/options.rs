@@ -36,6 +36,8 @@ pub struct Options {
     pub output_quantize_threshold: usize,
     /// Operators of two operands stay float.
     pub no_quantized_binary: bool,
+    /// Layers stay in float where bytes would spoil the outputs.
+    pub float_fallback: bool,
     /// Seconds that may be spent on a better layout of memory; 0 takes the first that is found.
     pub max_allocator_solve_secs: u32,
     /// Version of the kmodel to write.
@@ -110,6 +112,7 @@ impl Default for Options {
             weights_quantize_threshold: None,
             output_quantize_threshold: 1024,
             no_quantized_binary: false,
+            float_fallback: true,
             max_allocator_solve_secs: 60,
             kmodel_version: KmodelVersion::V4,
             allowed_ops: Vec::new(),

@@ -176,6 +176,7 @@ fn compiled(name: &str, model: &[u8], size: usize, pictures: u64) -> (Vec<u8>, R
     let samples: Vec<Vec<f32>> = (1..=pictures).map(|s| picture(&[1, 3, size, size], s)).collect();
     let options = Options {
         input_range: Some((0.0, 1.0)),
+        float_fallback: false,
         ..common::raw(common::write_raw(&format!("network_{}", name.replace('/', "_")), &samples))
     };
     let compiled = compile(model, &options, &mut |_, _, _| {}).unwrap_or_else(|p| {

@@ -306,6 +306,48 @@ fn all_problems_are_told_at_once() {
     );
 }
 
+/// A network whose every layer magnifies differences: as many layers as needed stay in float.
+#[test]
+fn what_bytes_would_spoil_stays_in_float() {
+    let mut random = Random(91);
+    let shape = [1, 8, 8, 6];
+    let mut m = Model::new(&shape);
+    let mut x = 0;
+    for _ in 0..9 {
+        let weights = m.tensor(&[6, 1, 1, 6], Data::Floats(random.list(36, 2.5)));
+        let bias = m.tensor(&[6], Data::Floats(random.list(6, 0.5)));
+        x = m.push(3, &[x, weights, bias], &shape, &[(0, BYTE(0)), (1, INT(1)), (2, INT(1))]);
+        // sin
+        x = m.push(66, &[x], &shape, &[]);
+    }
+    let graph = import::import(&m.bytes(), InputFormat::Tflite, None).unwrap().graph;
+    let bytes =
+        |v: Vec<f32>| v.into_iter().map(|v| ((v + 2.0) / 4.0 * 255.0).round() / 255.0 * 4.0 - 2.0);
+    let samples: Vec<Vec<f32>> = (0..4).map(|_| bytes(random.list(384, 2.0)).collect()).collect();
+    let data = common::write_raw("magnifies", &samples);
+    let cosine_of = |float_fallback: bool| {
+        let options =
+            Options { float_fallback, input_range: Some((-2.0, 2.0)), ..common::raw(data.clone()) };
+        let compiled = compile(&m.bytes(), &options, &mut |_, _, _| {}).unwrap();
+        let again = compile(&m.bytes(), &options, &mut |_, _, _| {}).unwrap();
+        assert_eq!(compiled.kmodel, again.kmodel);
+        let (mut expected, mut got) = (Vec::new(), Vec::new());
+        for sample in &samples {
+            expected.extend_from_slice(&eval::run(&graph, &[sample], &mut |_, _| {})[0]);
+            let found = outputs(&compiled.kmodel, std::slice::from_ref(sample), (-2.0, 2.0));
+            got.extend(found.unwrap().remove(0));
+        }
+        (likeness(&expected, &got).cosine, compiled.report)
+    };
+    let (cosine, report) = cosine_of(false);
+    assert!(cosine < 0.95 && rows(&report, "conv2d") == 0, "{cosine}\n{report}");
+    let (cosine, report) = cosine_of(true);
+    assert!(cosine >= 0.99, "{cosine}\n{report}");
+    // The last layers magnify too little to matter.
+    assert!((1..9).contains(&rows(&report, "conv2d")), "{report}");
+    assert!(report.warnings.iter().any(|w| w.contains("stay in float") && w.contains("ms more")));
+}
+
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let mut random = Random(61);

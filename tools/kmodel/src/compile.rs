@@ -77,6 +77,12 @@ pub struct CompileOptions {
     /// Operators of two operands stay float
     #[arg(long)]
     no_quantized_binary: bool,
+
+    /// Leave all layers in bytes, even if that spoils the outputs: else, where an output's cosine with
+    /// the float model's is below 0.99, the layers that do most harm are computed in float by the CPU,
+    /// as few as bring it to 0.99, and a warning says what they cost
+    #[arg(long)]
+    no_float_fallback: bool,
     /// Seconds for a better layout of memory; 0 takes the first that is found
     #[arg(long, value_name = "S", default_value_t = 60)]
     max_allocator_solve_secs: u32,
@@ -206,6 +212,7 @@ impl CompileOptions {
             weights_quantize_threshold: self.weights_quantize_threshold,
             output_quantize_threshold: self.output_quantize_threshold,
             no_quantized_binary: self.no_quantized_binary,
+            float_fallback: !self.no_float_fallback,
             max_allocator_solve_secs: self.max_allocator_solve_secs,
             kmodel_version: match self.kmodel_version.as_str() {
                 "3" => KmodelVersion::V3,

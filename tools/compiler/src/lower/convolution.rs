@@ -182,6 +182,7 @@ impl<'g> Lowering<'g> {
             && let Op::Pool(pool) = &self.graph.nodes[next].op
             && let Some(kpu) = kpu_pool(pool)
             && kpu != KpuPool::Max2Stride1
+            && !self.float.contains(&next)
         {
             self.taken.insert(next);
             return (kpu, self.graph.nodes[next].output);

@@ -48,6 +48,9 @@ impl Joins {
         let graph = lowering.graph;
         let mut found = Self::default();
         for (at, node) in graph.nodes.iter().enumerate() {
+            if lowering.float.contains(&at) {
+                continue;
+            }
             let Some((join, q)) = concatenation(lowering, node).or_else(|| sum(lowering, node))
             else {
                 continue;

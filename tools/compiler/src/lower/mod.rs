@@ -52,6 +52,8 @@ pub struct Lowering<'g> {
     qparams: Vec<QParam>,
     /// Tensors that leave KPU RAM between uses.
     spilled: &'g HashSet<TensorId>,
+    /// Nodes that work in float.
+    float: &'g HashSet<usize>,
     program: Program,
     homes: Vec<Home>,
     /// Images that are written part by part.
@@ -69,6 +71,7 @@ pub fn lower(
     stats: &[Stats],
     qparams: Vec<QParam>,
     spilled: &HashSet<TensorId>,
+    float: &HashSet<usize>,
 ) -> Result<Program, Vec<Problem>> {
     let mut lowering = Lowering {
         graph,
@@ -76,6 +79,7 @@ pub fn lower(
         stats,
         qparams,
         spilled,
+        float,
         program: Program::default(),
         homes: vec![Home::default(); graph.tensors.len()],
         joins: join::Joins::default(),
@@ -395,6 +399,7 @@ impl<'g> Lowering<'g> {
             let node = &self.graph.nodes[next];
             if let Op::Map(f) = &node.op
                 && fits(f)
+                && self.float.contains(&next) == self.float.contains(&self.at)
             {
                 self.taken.insert(next);
                 return (f.clone(), node.output);
@@ -405,7 +410,7 @@ impl<'g> Lowering<'g> {
 
     fn node(&mut self, at: usize) -> Result<(), Problem> {
         let node: &'g Node = &self.graph.nodes[at];
-        if self.is_quantized() && self.on_bytes(node)? {
+        if self.is_quantized() && !self.float.contains(&at) && self.on_bytes(node)? {
             return Ok(());
         }
         self.on_floats(node)
