@@ -1,5 +1,7 @@
 //! The one KPU: the chip's, or on a PC a simulated one; one owner at a time.
 
+#[cfg(not(target_os = "none"))]
+use crate::kpu::Rounding;
 use crate::{
     error::{Error, Kind, Result},
     kpu::Accelerator,
@@ -38,6 +40,12 @@ pub(super) fn lend<R>(
 
 pub(super) use platform::{prepare, share, stop};
 
+/// Says how the simulated KPU rounds from now on; unless told, as [`Rounding::default`] does.
+#[cfg(not(target_os = "none"))]
+pub fn set_rounding(rounding: Rounding) {
+    platform::ROUNDING.set(rounding);
+}
+
 #[cfg(target_os = "none")]
 mod platform {
     use crate::{
@@ -75,12 +83,13 @@ mod platform {
     use super::super::{errors::Global, memory::Block};
     use crate::{
         error::{Error, Kind, Result},
-        kpu::{Accelerator, Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
+        kpu::{Accelerator, Rounding, Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
     };
     use core::mem::ManuallyDrop;
 
     /// The simulator's memory: KPU RAM, then scratch.
     static MEMORY: Global<Option<*mut u8>> = Global::new(None);
+    pub static ROUNDING: Global<Rounding> = Global::new(Rounding::HalfEven);
     const BYTES: usize = KPU_RAM_BYTES + SCRATCH_BYTES;
 
     /// Takes the memory of the simulator, which is kept.
@@ -115,6 +124,6 @@ mod platform {
         // SAFETY: of that size since `prepare`, and it is our turn.
         let memory = unsafe { core::slice::from_raw_parts_mut(memory, BYTES) };
         let (ram, scratch) = memory.split_at_mut(KPU_RAM_BYTES);
-        body(&mut Simulator::new(ram, scratch)?)
+        body(&mut Simulator::new(ram, scratch)?.rounding(ROUNDING.get()))
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Error, anyhow};
+use maix_kpu::kpu::Rounding;
 
 use crate::{
     console::{Console, Input},
@@ -215,6 +216,11 @@ impl Board {
         self.dma_at = u64::MAX;
         self.next_event = self.cycles;
         self.update_interrupts();
+    }
+
+    /// How the KPU rounds activations from now on.
+    pub fn set_rounding(&mut self, rounding: Rounding) {
+        self.kpu.set_rounding(rounding);
     }
 
     /// Lets something go wrong.

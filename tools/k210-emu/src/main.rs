@@ -16,6 +16,7 @@ use k210_emu::{
     machine::{Limits, Machine, Stop},
     script::{Script, ScriptEnd},
 };
+use maix_kpu::kpu::Rounding;
 
 /// Seconds that a script may take, if nothing else is said.
 const SCRIPT_SECONDS: f32 = 60.0;
@@ -57,6 +58,9 @@ struct Arguments {
     /// Counts only inside this function and what it calls, call by call.
     #[arg(long, value_name = "FUNCTION")]
     count_in: Option<String>,
+    /// Rounds halves of the KPU's activations up, not to even.
+    #[arg(long)]
+    half_up: bool,
     /// Lets something go wrong: layer N of the KPU (from 0) or DMA transfer N never ends; or the
     /// next read of a flash address gives ones.
     #[arg(long, value_name = "kpu=N|dma=N|flash=ADDRESS", value_parser = parse_fault)]
@@ -83,6 +87,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         false => Box::new(Terminal::new()),
     };
     let mut board = Board::new(flash, console, arguments.trace_kpu);
+    if arguments.half_up {
+        board.set_rounding(Rounding::HalfUp);
+    }
     arguments.fault.iter().for_each(|&fault| board.inject(fault));
     let show_count = arguments.count || arguments.count_in.is_some();
     let count = show_count || arguments.max_instructions.is_some();

@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use maix_image::exports::{RawBytes, RawPicture};
+use maix_kpu::{ffi::accelerator, kpu::Rounding};
 
 use crate::{
     board::Board,
@@ -80,6 +81,9 @@ pub unsafe extern "C" fn desktop_start(
         unsafe { CStr::from_ptr(argument) }.to_string_lossy().into_owned()
     });
     let options = Options::parse_from(arguments);
+    if options.half_up {
+        accelerator::set_rounding(Rounding::HalfUp);
+    }
     match Board::new(&options) {
         Ok(new) => *board() = new,
         Err(error) => {

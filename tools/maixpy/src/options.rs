@@ -44,6 +44,9 @@ pub struct Options {
     /// Memory for models, the simulated KPU's included
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     pub memory: usize,
+    /// Round halves of the KPU's activations up, not to even
+    #[arg(long)]
+    pub half_up: bool,
     /// The script, or a folder that holds main.py, and what it finds in sys.argv
     #[arg(required = true, trailing_var_arg = true, value_names = ["SCRIPT", "ARGUMENT"])]
     pub command: Vec<String>,

@@ -2,7 +2,10 @@
 
 use crate::kpu::{self, Parameters};
 use maix_kpu::{
-    kpu::{Kernel, Pool as KpuPool},
+    kpu::{
+        Kernel, Pool as KpuPool,
+        arithmetic::{self as kpu_arithmetic, BatchNorm, SEGMENTS, Segment},
+    },
     model::{
         node::NodeHeader,
         reader::Field,
@@ -213,6 +216,28 @@ pub fn image() -> Vec<u8> {
         (flat, 256),
         (larger_bytes, 120),
     ])
+}
+
+/// 1 x 8 x 8 bytes through an activation that halves them: of odd bytes, the rounding of the KPU
+/// shows.
+pub fn halves() -> Vec<u8> {
+    let shape = ImageShape::new(1, 8, 8);
+    let mut layer = kpu::layer(shape, 1, Kernel::K1x1, false, KpuPool::None, (0, 64));
+    layer.layer.arg_x = 0;
+    let batch_norm = BatchNorm { mul: 1, shift: 0, add: 0 };
+    // What is not above 0 is 0; the last segment begins nowhere.
+    let segment = |start, mul| Segment { start, mul, shift: 1, bias: 0 };
+    let mut segments = [segment((1 << 35) - 1, 0); SEGMENTS];
+    (segments[0], segments[1]) = (segment(-1 << 35, 0), segment(0, 1));
+    layer.blocks = [
+        batch_norm.encode().to_vec(),
+        kpu_arithmetic::Activation { segments }.encode().to_vec(),
+        vec![1],
+    ];
+    let mut b = Builder::default();
+    let output = b.memory(64);
+    b.conv(layer, Some(output));
+    b.finish(&[(output, 64)])
 }
 
 /// A picture of 320 x 224 pixels to a YOLOv2 grid of 10 x 7 cells, five anchors and one class.

@@ -5,7 +5,9 @@ use std::{collections::VecDeque, fmt::Write as _};
 use anyhow::{Context, Result};
 use maix_kpu::{
     crc::CRC,
-    kpu::{ACTIVATION_BYTES, Accelerator, Job, Layer, Simulator, simulator::SCRATCH_BYTES},
+    kpu::{
+        ACTIVATION_BYTES, Accelerator, Job, Layer, Rounding, Simulator, simulator::SCRATCH_BYTES,
+    },
 };
 
 use crate::memory::Memory;
@@ -58,6 +60,7 @@ pub struct Kpu {
     trace: Option<String>,
     /// The layer that will never end.
     stuck_at: Option<u64>,
+    rounding: Rounding,
 }
 
 impl Kpu {
@@ -78,12 +81,18 @@ impl Kpu {
             layers: 0,
             trace: trace.then(String::new),
             stuck_at: None,
+            rounding: Rounding::default(),
         }
     }
 
     /// Layer `layer`, counted from 0, never ends, until the KPU is reset.
     pub fn get_stuck_at(&mut self, layer: u64) {
         self.stuck_at = Some(layer);
+    }
+
+    /// How activations are rounded from now on.
+    pub fn set_rounding(&mut self, rounding: Rounding) {
+        self.rounding = rounding;
     }
 
     /// What a reset by the system controller does.
@@ -194,7 +203,8 @@ impl Kpu {
             weights: &weights,
             eight_bit: pushed.eight_bit,
         };
-        let mut simulator = Simulator::new(memory.split_mut().1, &mut self.scratch)?;
+        let mut simulator =
+            Simulator::new(memory.split_mut().1, &mut self.scratch)?.rounding(self.rounding);
         simulator.run(&[job])?;
         if layer.send_out || self.trace.is_some() {
             let mut result = vec![0; layer.output.elements()];

@@ -16,6 +16,7 @@ use k210_emu::{
     machine::{Limits, Machine, Stop},
     script::{Script, ScriptEnd},
 };
+use maix_kpu::kpu::Rounding;
 use tempfile::TempDir;
 
 /// Seconds that a script may take here.
@@ -32,6 +33,8 @@ pub struct Setup {
     pub files: Vec<(String, Vec<u8>)>,
     /// What goes wrong on the chip.
     pub faults: Vec<Fault>,
+    /// How the KPU rounds.
+    pub rounding: Rounding,
 }
 
 impl Setup {
@@ -107,6 +110,7 @@ impl Programs {
         let output = Shared::default();
         let console = Script::new([&copy, script], Box::new(io::sink()), Box::new(output.clone()));
         let mut board = Board::new(chip, Box::new(console), false);
+        board.set_rounding(setup.rounding);
         setup.faults.iter().for_each(|&fault| board.inject(fault));
         let mut machine = Machine::new(self.firmware.clone(), board, false).expect("a chip");
         let limits = Limits { time: Some(Duration::from_secs(SECONDS)), instructions: None };
@@ -127,6 +131,9 @@ impl Programs {
         let mut command = Command::new(&self.desktop);
         command.args(["--firmware", firmware, "--timeout", "120", "--spiffs"]).arg(path("flash"));
         fs::create_dir(path("flash")).expect("a folder");
+        if setup.rounding == Rounding::HalfUp {
+            command.arg("--half-up");
+        }
         for (name, bytes) in &setup.files {
             fs::write(path(&name[1..]), bytes).expect("a file");
         }

@@ -1,5 +1,7 @@
 //! Whole scripts.
 
+use maix_kpu::kpu::Rounding;
+
 use crate::board::{Programs, Setup, file, project};
 
 /// The ten digits' pictures as BMP files, which the firmware reads.
@@ -123,11 +125,16 @@ maximum recursion depth exceeded
 #[test]
 fn layers_are_as_on_the_desktop() {
     let Some(programs) = Programs::find() else { return };
-    let setup = Setup::flash([
+    let mut setup = Setup::flash([
         (0x300000, file("examples/mnist/mnist_uint8.kmodel")),
         (0x400000, file("examples/mnist/mnist_float.kmodel")),
+        (0x500000, file("examples/board-check/halves.kmodel")),
     ]);
     let script = String::from_utf8(file("examples/board-check/check.py")).unwrap();
-    let text = programs.compare(&setup, &script);
-    assert!(text.lines().filter(|line| line.contains(", CRC ")).count() > 20, "{text}");
+    for (rounding, rule) in [(Rounding::HalfEven, "half to even"), (Rounding::HalfUp, "half up")] {
+        setup.rounding = rounding;
+        let text = programs.compare(&setup, &script);
+        assert!(text.starts_with(&format!("activations are rounded by: {rule}\n")), "{text}");
+        assert!(text.lines().filter(|line| line.contains(", CRC ")).count() > 20, "{text}");
+    }
 }

@@ -25,7 +25,7 @@ fn setup(index: &Index, topic: &Topic) -> Setup {
     Setup {
         flash: topic.flash().map(|(address, bytes)| (address, content(bytes))).collect(),
         files: topic.files.iter().map(|(name, bytes)| (name.clone(), content(bytes))).collect(),
-        faults: Vec::new(),
+        ..Default::default()
     }
 }
 
