@@ -1,5 +1,7 @@
 //! Pools: reduction of sliding windows.
 
+use core::ops::Range;
+
 use super::reduce::ReduceOp;
 use super::window::Window;
 use super::{Clamp, Layout};
@@ -38,66 +40,85 @@ impl Pool {
         Some(shape)
     }
 
-    /// Puts together the elements of each window that lie inside the image, in rows from the top;
-    /// `finish` also gets their number.
-    #[inline]
-    fn walk<T: Copy>(
-        &self,
-        x: &[T],
-        y: &mut [T],
-        init: T,
-        combine: impl Fn(Steps<'_, T>),
-        finish: impl Fn(T, usize) -> T,
-    ) -> Option<()> {
-        let output = self.output()?;
-        (elements(&self.input)? == x.len() && elements(&output)? == y.len()).then_some(())?;
+    /// Calls `tap` for each tap of a line of windows, or with NHWC of each window, in rows from the
+    /// top: with the outputs, and where the first one's element lies in the input.
+    fn walk(&self, tap: &mut dyn FnMut(Range<usize>, usize) -> Option<()>) -> Option<()> {
         let [batches, channels, height, width] = self.input;
         let (vertical, horizontal) = (self.window.axis(0, height)?, self.window.axis(1, width)?);
-        // A channel of NCHW is an image of its own; the pixels of NHWC hold all channels.
         let (images, depth) = match self.layout {
             Layout::Nchw => (batches * channels, 1),
             Layout::Nhwc => (batches, channels),
         };
         let [out_height, out_width] = self.output;
-        let whole = horizontal.whole(out_width);
-        let mut lines = y.chunks_exact_mut((out_width * depth).max(1));
         for image in 0..images {
-            let x = x.get(image * height * width * depth..)?;
             for oy in 0..out_height {
-                let y = lines.next()?;
+                let line = (image * out_height + oy) * out_width;
                 let top = vertical.origin(oy);
-                let rows = vertical.taps(top);
-                y.fill(init);
-                for ky in rows.clone() {
+                for ky in vertical.taps(top) {
                     let iy = (top + (ky * vertical.dilation) as isize) as usize;
-                    let x = x.get(iy * width * depth..)?;
+                    let row = (image * height + iy) * width;
                     for kx in 0..horizontal.filter {
-                        // One tap of all the line's windows at a time.
                         let first = horizontal.origin(0) + (kx * horizontal.dilation) as isize;
                         let inside = horizontal.inside(first, out_width);
-                        if inside.is_empty() {
-                            continue;
-                        }
-                        let first = first + (inside.start * horizontal.stride) as isize;
-                        let x = x.get(first as usize * depth..)?;
-                        let y = y.get_mut(inside.start * depth..inside.end * depth)?;
-                        let step = horizontal.stride * depth;
-                        for c in 0..depth {
-                            combine(Steps {
-                                y: y.get_mut(c..)?,
-                                y_step: depth,
-                                x: x.get(c..)?,
-                                x_step: step,
-                            });
+                        let at = |ox: usize| {
+                            row.wrapping_add_signed(first + (ox * horizontal.stride) as isize)
+                        };
+                        match self.layout {
+                            Layout::Nchw if inside.is_empty() => {}
+                            Layout::Nchw => {
+                                tap(line + inside.start..line + inside.end, at(inside.start))?;
+                            }
+                            Layout::Nhwc => {
+                                for ox in inside {
+                                    let y = (line + ox) * depth;
+                                    tap(y..y + depth, at(ox) * depth)?;
+                                }
+                            }
                         }
                     }
                 }
-                for (ox, y) in y.chunks_exact_mut(depth.max(1)).enumerate() {
-                    let columns = match whole.contains(&ox) {
-                        true => horizontal.filter,
-                        false => horizontal.taps(horizontal.origin(ox)).len(),
-                    };
-                    y.iter_mut().for_each(|y| *y = finish(*y, rows.len() * columns));
+            }
+        }
+        Some(())
+    }
+
+    /// Puts together the elements of each window that lie inside the image, from `init`.
+    #[inline]
+    fn combine<T: Copy>(
+        &self,
+        x: &[T],
+        y: &mut [T],
+        init: T,
+        line: impl Fn(&mut [T], &[T], usize),
+    ) -> Option<()> {
+        let output = self.output()?;
+        (elements(&self.input)? == x.len() && elements(&output)? == y.len()).then_some(())?;
+        y.fill(init);
+        let step = match self.layout {
+            Layout::Nchw => self.window.axis(1, 1)?.stride,
+            Layout::Nhwc => 1,
+        };
+        self.walk(&mut |outputs, at| {
+            line(y.get_mut(outputs)?, x.get(at..)?, step);
+            Some(())
+        })
+    }
+
+    /// Divides each sum by the number of its elements.
+    fn divide(&self, y: &mut [f32]) -> Option<()> {
+        let [_, channels, height, width] = self.input;
+        let (vertical, horizontal) = (self.window.axis(0, height)?, self.window.axis(1, width)?);
+        let [out_height, out_width] = self.output;
+        let depth = match self.layout {
+            Layout::Nchw => 1,
+            Layout::Nhwc => channels,
+        };
+        for image in y.chunks_exact_mut((out_height * out_width * depth).max(1)) {
+            for (oy, line) in image.chunks_exact_mut((out_width * depth).max(1)).enumerate() {
+                let rows = vertical.taps(vertical.origin(oy)).len();
+                for (ox, y) in line.chunks_exact_mut(depth.max(1)).enumerate() {
+                    let taps = rows * horizontal.taps(horizontal.origin(ox)).len();
+                    y.iter_mut().for_each(|y| *y /= taps as f32);
                 }
             }
         }
@@ -105,30 +126,21 @@ impl Pool {
     }
 }
 
-/// Outputs of a line and, for each, the element of one tap.
-struct Steps<'t, T> {
-    y: &'t mut [T],
-    y_step: usize,
-    x: &'t [T],
-    x_step: usize,
-}
-
-impl<T: Copy> Steps<'_, T> {
-    #[inline(always)]
-    fn combine(self, op: impl Fn(T, T) -> T) {
-        // The usual steps without the counting of `step_by`, which costs the chip more than `op`.
-        match (self.y_step, self.x_step) {
-            (1, 2) => {
-                let (pairs, last) = self.x.as_chunks::<2>();
-                let (y, rest) = self.y.split_at_mut(pairs.len().min(self.y.len()));
-                y.iter_mut().zip(pairs).for_each(|(y, &[x, _])| *y = op(*y, x));
-                rest.iter_mut().zip(last).for_each(|(y, &x)| *y = op(*y, x));
-            }
-            (y_step, x_step) => {
-                let x = self.x.iter().step_by(x_step.max(1));
-                let y = self.y.iter_mut().step_by(y_step.max(1));
-                y.zip(x).for_each(|(y, &x)| *y = op(*y, x));
-            }
+/// `y[i] = op(y[i], x[i * step])`
+#[inline(always)]
+fn steps<T: Copy>(y: &mut [T], x: &[T], step: usize, op: impl Fn(T, T) -> T) {
+    // The usual steps without the counting of `step_by`, which costs the chip more than `op`.
+    match step {
+        1 => y.iter_mut().zip(x).for_each(|(y, &x)| *y = op(*y, x)),
+        2 => {
+            let (pairs, last) = x.as_chunks::<2>();
+            let (y, rest) = y.split_at_mut(pairs.len().min(y.len()));
+            y.iter_mut().zip(pairs).for_each(|(y, &[x, _])| *y = op(*y, x));
+            rest.iter_mut().zip(last).for_each(|(y, &x)| *y = op(*y, x));
+        }
+        step => {
+            let x = x.iter().step_by(step.max(1));
+            y.iter_mut().zip(x).for_each(|(y, &x)| *y = op(*y, x));
         }
     }
 }
@@ -146,17 +158,16 @@ pub fn reduce_window(
     x: &[f32],
     y: &mut [f32],
 ) -> Option<()> {
-    p.walk(
-        x,
-        y,
-        init,
-        |steps| match op {
-            ReduceOp::Mean | ReduceOp::Sum => steps.combine(|a, b| a + b),
-            ReduceOp::Min => steps.combine(min),
-            ReduceOp::Max => steps.combine(max),
-        },
-        |value, taps| clamp.apply(if op == ReduceOp::Mean { value / taps as f32 } else { value }),
-    )
+    p.combine(x, y, init, |y, x, step| match op {
+        ReduceOp::Mean | ReduceOp::Sum => steps(y, x, step, |a, b| a + b),
+        ReduceOp::Min => steps(y, x, step, min),
+        ReduceOp::Max => steps(y, x, step, max),
+    })?;
+    if op == ReduceOp::Mean {
+        p.divide(y)?;
+    }
+    y.iter_mut().for_each(|y| *y = clamp.apply(*y));
+    Some(())
 }
 
 /// The largest byte of each window, at least 0.
@@ -165,7 +176,7 @@ pub fn reduce_window(
 /// [`reduce_window`] with [`ReduceOp::Mean`].
 #[inline(never)]
 pub fn max_pool_u8(p: &Pool, x: &[u8], y: &mut [u8]) -> Option<()> {
-    p.walk(x, y, 0, |steps| steps.combine(u8::max), |value, _| value)
+    p.combine(x, y, 0, |y, x, step| steps(y, x, step, u8::max))
 }
 
 #[cfg(test)]
