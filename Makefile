@@ -61,6 +61,7 @@ docs: setup ## the API's documentation, in target/doc/
 fuzz: ## each fuzz target for SECONDS=60
 	@scripts/setup.sh fuzz
 	cargo run --quiet -p kmodel-samples --bin seeds fuzz/seeds
+	SEEDS=$(CURDIR)/fuzz/seeds cargo test --quiet -p kmodel-compiler --test onnx --test operators
 	@for target in $(FUZZ_TARGETS); do \
 	    echo "fuzz: $$target, $(SECONDS) s"; \
 	    mkdir -p fuzz/corpus/$$target; \

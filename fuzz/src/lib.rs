@@ -1,5 +1,11 @@
-//! What the fuzz targets share: asking a file everything that can be asked without running it.
+//! What the fuzz targets share: asking a file everything that can be asked without running it, and
+//! compiling one.
 
+use kmodel_compiler::{
+    Options, Problem,
+    import::{self, InputFormat},
+    options::ElementType,
+};
 use maix_kpu::{
     error::Result,
     model::{Model, Operator, Source},
@@ -50,4 +56,42 @@ pub fn kpu_macs(model: &Model, source: &dyn Source) -> u64 {
         _ => 0,
     });
     macs.fold(0, u64::saturating_add)
+}
+
+/// Elements of all tensors of a graph that is compiled; larger ones would take too long.
+const MAX_ELEMENTS: usize = 1 << 18;
+
+/// Reads a model file and compiles what is small, to floats and, where it brings its ranges along, to
+/// bytes. Refusals say what and why, and none is the compiler's own fault.
+pub fn compile(format: InputFormat, data: &[u8]) {
+    let graph = match import::import(data, format, None) {
+        Ok(imported) => imported.graph,
+        Err(problems) => return check(&problems),
+    };
+    let elements = graph.tensors.iter().map(|tensor| tensor.elements());
+    if elements.fold(0, usize::saturating_add) > MAX_ELEMENTS {
+        return;
+    }
+    for inference_type in [ElementType::Float, ElementType::Uint8] {
+        let options = Options {
+            input_format: Some(format),
+            inference_type,
+            max_allocator_solve_secs: 0,
+            ..Options::default()
+        };
+        match kmodel_compiler::compile(data, &options, &mut |_, _, _| {}) {
+            Ok(compiled) => {
+                load(&&compiled.kmodel[..]).expect("what was compiled loads");
+            }
+            Err(problems) => check(&problems),
+        }
+    }
+}
+
+fn check(problems: &[Problem]) {
+    assert!(!problems.is_empty());
+    for problem in problems {
+        assert!(!problem.why.is_empty() && !problem.advice.is_empty(), "{problem:?}");
+        assert_ne!(problem.advice, kmodel_compiler::REPORT, "{problem:?}");
+    }
 }

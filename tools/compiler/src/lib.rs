@@ -69,6 +69,9 @@ pub enum Stage {
 /// Told how many of how many parts of a stage are done.
 pub type Progress<'p> = &'p mut dyn FnMut(Stage, usize, usize);
 
+/// The advice where the compiler itself is at fault.
+pub const REPORT: &str = "report this model to the authors of maix-kpu";
+
 /// How often a tensor may be moved out of KPU RAM before the compiler gives up.
 const MOST_SPILLS: usize = 64;
 
@@ -351,12 +354,12 @@ fn fitted(
                 });
                 return Err(refused.collect());
             }
-            Err(EmitError::Layer { step, error }) => {
+            Err(EmitError::Invalid { step, error }) => {
                 let node = program.steps[step].node.map(|n| graph.nodes[n].name.clone());
                 return Err(vec![Problem::general(
                     node.unwrap_or_default(),
-                    format!("the KPU has no such layer: {error}"),
-                    "report this model to the authors of maix-kpu",
+                    format!("the kmodel would not be valid: {error}"),
+                    REPORT,
                 )]);
             }
         }

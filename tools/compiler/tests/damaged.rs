@@ -115,6 +115,35 @@ fn survives(format: InputFormat, bytes: &[u8], seed: u64) {
     }
 }
 
+/// What the fuzzer found; each is refused as damaged, with a reason.
+#[test]
+fn contradictions_are_refused() {
+    let transposed = |stride: i32, size: i32| {
+        let mut m = Model::new(&[1, 4, 4, 2]);
+        let shape = m.tensor(&[4], Data::Ints(vec![1, size, size, 1]));
+        let w = m.tensor(&[1, 3, 3, 2], Data::Floats(vec![0.5; 18]));
+        let side = size as usize;
+        let step = Field::Int(stride);
+        m.push(67, &[shape, w, 0], &[1, side, side, 1], &[(1, step), (2, step)]);
+        m.bytes()
+    };
+    let compiled = |model: &[u8]| {
+        let options = Options { inference_type: ElementType::Float, ..Options::default() };
+        compile(model, &options, &mut |_, _, _| {})
+    };
+    assert!(compiled(&transposed(2, 9)).is_ok());
+    let mut scalar = Model::new(&[]);
+    scalar.push(11, &[0], &[], &[]);
+    for (model, why) in [
+        (transposed(2, 11), "has no result of [11, 11] pixels"),
+        (transposed(0x0C00_0000, 9), "more than 16384 pixels"),
+        (scalar.bytes(), "axis 0 of a tensor of rank 0"),
+    ] {
+        let problems = compiled(&model).err().expect("a contradiction");
+        assert!(problems[0].why.contains(why), "{}", problems[0]);
+    }
+}
+
 #[test]
 fn tensorflow_lite() {
     survives(InputFormat::Tflite, &tflite(), 11);

@@ -95,6 +95,7 @@ fn import(bytes: &[u8]) -> Graph {
 
 /// Runs the model as float and as uint8 kmodel and compares both with the float graph.
 fn check(name: &str, bytes: &[u8], decibels: f64) -> Vec<f32> {
+    common::keep_as_seed(&format!("onnx_{name}"), bytes);
     let graph = import(bytes);
     let count = graph.tensors[graph.inputs[0]].elements();
     let mut random = Random(0x1234_5678_9ABC);

@@ -20,6 +20,7 @@ const INT: fn(i32) -> Field = Field::Int;
 /// the uint8 kmodel.
 fn check(name: &str, model: &Model, decibels: f64) -> Report {
     let bytes = model.bytes();
+    common::keep_as_seed(&format!("tflite_{name}"), &bytes);
     let imported = import::import(&bytes, InputFormat::Tflite, None);
     let graph = imported
         .unwrap_or_else(|p| {

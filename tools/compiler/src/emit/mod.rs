@@ -8,6 +8,7 @@ use maix_kpu::{
         layer::Layer,
         memory::{KPU_RAM_BYTES, ROW_BYTES, rows},
     },
+    model::Model,
     tensor::{Dtype, ImageShape},
 };
 use std::time::Duration;
@@ -56,8 +57,8 @@ pub enum EmitError {
         /// The values that lie in KPU RAM at that step.
         holds: Vec<ValueId>,
     },
-    /// A KPU layer that the hardware does not have.
-    Layer {
+    /// A step that breaks a rule of the hardware or of the format.
+    Invalid {
         /// The step.
         step: usize,
         /// What is wrong.
@@ -88,6 +89,10 @@ pub fn emit(
             (kmodel, (0..program.steps.len()).collect())
         }
     };
+    if let Err(error) = Model::open(&&kmodel[..]) {
+        let step = error.node.and_then(|node| steps.get(node as usize)).copied().unwrap_or(0);
+        return Err(EmitError::Invalid { step, error });
+    }
     Ok(Emitted { kmodel, arena: placed.arena, kpu_ram: placed.kpu_ram, steps })
 }
 
@@ -207,7 +212,7 @@ impl Writer<'_> {
         self.bytes.resize(headers + 8 * program.steps.len(), 0);
         for (at, step) in program.steps.iter().enumerate() {
             let begin = self.bytes.len();
-            self.body(step).map_err(|error| EmitError::Layer { step: at, error })?;
+            self.body(step).map_err(|error| EmitError::Invalid { step: at, error })?;
             self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
             let size = (self.bytes.len() - begin) as u32;
             let header = headers + 8 * at;

@@ -63,7 +63,7 @@ pub fn file(program: &Program, placed: &Placed) -> Result<(Vec<u8>, Vec<usize>),
         match part.conv {
             None => bodies.extend(&part.body),
             Some((at, main)) => conv(program, placed, at, main, first + begin, &mut bodies)
-                .map_err(|error| EmitError::Layer { step: at, error })?,
+                .map_err(|error| EmitError::Invalid { step: at, error })?,
         }
         let end = (first + bodies.len()).next_multiple_of(8);
         bodies.resize(end - first, 0);

@@ -7,7 +7,7 @@ use crate::{
     expr::Expr,
     graph::{
         BinaryOp, Conv2d, ConvTranspose, Graph, Op, Padding, Pool, ReduceOp, Resize, TensorId,
-        UnaryOp, broadcast,
+        UnaryOp, Window, broadcast,
     },
     problem::Fault,
 };
@@ -51,10 +51,11 @@ pub fn text(shape: &[usize]) -> String {
 /// An axis that may count from the end.
 pub fn axis(axis: i64, rank: usize) -> Result<usize> {
     let from_front = if axis < 0 { axis + rank as i64 } else { axis };
-    usize::try_from(from_front)
-        .ok()
-        .filter(|&a| a < rank)
-        .ok_or_else(|| Fault::damaged(format!("axis {axis} of a tensor of rank {rank}")))
+    usize::try_from(from_front).ok().filter(|&a| a < rank).ok_or_else(|| no_axis(axis, rank))
+}
+
+fn no_axis(axis: i64, rank: usize) -> Fault {
+    Fault::damaged(format!("axis {axis} of a tensor of rank {rank}"))
 }
 
 /// `shape` with its one -1 (and zeros that stand for "as before", if allowed) filled in.
@@ -84,6 +85,24 @@ pub fn resolve_shape(wanted: &[i64], before: &[usize], zero_copies: bool) -> Res
         ));
     }
     Ok(shape)
+}
+
+/// Whether a window's numbers make sense.
+fn check_window(window: &Window) -> Result<()> {
+    if window.kernel.contains(&0) || window.stride.contains(&0) || window.dilation.contains(&0) {
+        return Err(Fault::damaged("a window, step or dilation of 0"));
+    }
+    let limits = [
+        window.kernel,
+        window.stride,
+        window.dilation,
+        [window.pad[0].0, window.pad[0].1],
+        [window.pad[1].0, window.pad[1].1],
+    ];
+    if limits.as_flattened().iter().any(|&v| v > 1 << 14) {
+        return Err(Fault::damaged("a window of more than 16384 pixels"));
+    }
+    Ok(())
 }
 
 impl Builder {
@@ -214,10 +233,17 @@ impl Builder {
             || !out_channels.is_multiple_of(conv.groups)
             || (shape[1] / conv.groups).saturating_mul(taps).saturating_mul(out_channels)
                 != conv.weights.len()
-            || conv.window.stride.contains(&0)
-            || conv.window.dilation.contains(&0)
         {
             return Err(Fault::damaged("weights and shapes contradict each other"));
+        }
+        check_window(&conv.window)?;
+        // A convolution with the same window leads back from the result to the input.
+        if (0..2).any(|axis| conv.window.output(axis, size[axis]) != Some(shape[2 + axis])) {
+            return Err(Fault::damaged(format!(
+                "a transposed convolution of {} with step {:?} has no result of {size:?} pixels",
+                text(&shape),
+                conv.window.stride
+            )));
         }
         self.push(Op::ConvTranspose(conv), vec![x], vec![shape[0], out_channels, size[0], size[1]])
     }
@@ -237,24 +263,11 @@ impl Builder {
 
     fn window_shape(
         &self,
-        window: &crate::graph::Window,
+        window: &Window,
         shape: &[usize],
         channels: usize,
     ) -> Result<Vec<usize>> {
-        if window.kernel.contains(&0) || window.stride.contains(&0) || window.dilation.contains(&0)
-        {
-            return Err(Fault::damaged("a window, step or dilation of 0"));
-        }
-        let limits = [
-            window.kernel,
-            window.stride,
-            window.dilation,
-            [window.pad[0].0, window.pad[0].1],
-            [window.pad[1].0, window.pad[1].1],
-        ];
-        if limits.as_flattened().iter().any(|&v| v > 1 << 14) {
-            return Err(Fault::damaged("a window of more than 16384 pixels"));
-        }
+        check_window(window)?;
         let size = |axis| {
             window.output(axis, shape[2 + axis]).ok_or_else(|| {
                 Fault::new(
@@ -314,13 +327,19 @@ impl Builder {
         axes.sort_unstable();
         axes.dedup();
         let mut out = self.shape(x);
-        axes.iter().for_each(|&a| out[a] = 1);
+        let rank = out.len();
+        for &a in &axes {
+            *out.get_mut(a).ok_or_else(|| no_axis(a as i64, rank))? = 1;
+        }
         self.push(Op::Reduce { op, axes }, vec![x], out)
     }
 
     /// Softmax over an axis.
     pub fn softmax(&mut self, x: TensorId, axis: usize, beta: f32) -> Result<TensorId> {
         let shape = self.shape(x);
+        if axis >= shape.len() {
+            return Err(no_axis(axis as i64, shape.len()));
+        }
         self.push(Op::Softmax { axis, beta }, vec![x], shape)
     }
 

@@ -111,6 +111,13 @@ pub fn write_raw(name: &str, samples: &[Vec<f32>]) -> PathBuf {
     folder
 }
 
+/// With `SEEDS` set: keeps a model file in that folder, for the fuzzer to start from.
+pub fn keep_as_seed(name: &str, model: &[u8]) {
+    let Some(folder) = std::env::var_os("SEEDS") else { return };
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(Path::new(&folder).join(name), model).unwrap();
+}
+
 /// Options for a raw data set whose values the model takes as they are.
 pub fn raw(folder: PathBuf) -> Options {
     Options { dataset: Some(folder), dataset_format: DatasetFormat::Raw, ..Options::default() }
