@@ -10,18 +10,27 @@
 //! CPU: one instruction a cycle; 2.5 instructions a multiplication of floats, 4 of bytes, 10 an
 //! element that is copied or converted, 60 an element with an exponential or another function.
 
-use clap::Args;
-use maix_kpu::kpu::{Layer, memory::RowLayout};
+use maix_kpu::{
+    kpu::{Layer, memory::RowLayout},
+    model::{
+        Model, Operator, Source, Tensor, v3::layer::Operator as V3, v4::operator::Operator as V4,
+    },
+};
 
-/// Clocks of the chip.
-#[derive(Args, Clone, Copy)]
+use crate::{emit::Emitted, program::Program};
+
+/// Clocks of the chip in MHz.
+#[derive(Clone, Copy, Debug)]
 pub struct Clocks {
-    /// Clock of the CPU that the estimate of time assumes, in MHz
-    #[arg(long, default_value_t = 400, value_name = "MHZ", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Of the CPU.
     pub cpu_mhz: u32,
-    /// Clock of the KPU that the estimate of time assumes, in MHz
-    #[arg(long, default_value_t = 400, value_name = "MHZ", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Of the KPU.
     pub kpu_mhz: u32,
+}
+
+impl Clocks {
+    /// Those of MaixPy's firmwares.
+    pub const USUAL: Self = Self { cpu_mhz: 400, kpu_mhz: 400 };
 }
 
 /// What a node has to do.
@@ -47,6 +56,55 @@ pub enum Work {
 }
 
 impl Work {
+    /// What a node that writes `output` has to do.
+    pub fn of(operator: &Operator, output: &Tensor) -> Self {
+        let elements = output.elements() as u64;
+        let taps = |weights: usize, outputs: usize| elements * (weights / outputs.max(1)) as u64;
+        match operator {
+            Operator::V3(V3::Conv(conv)) => {
+                Self::Kpu { layer: conv.layer, eight_bit: conv.eight_bit, batches: 1 }
+            }
+            Operator::V4(V4::KpuConv(conv)) => {
+                Self::Kpu { layer: conv.layer, eight_bit: true, batches: conv.batches }
+            }
+            Operator::V3(V3::FullyConnected(body, _)) => {
+                Self::FloatMacs(u64::from(body.in_channels) * u64::from(body.out_channels))
+            }
+            Operator::V4(V4::Conv2d(_, w) | V4::CpuConv2d(_, w) | V4::CpuDepthwise(_, w)) => {
+                Self::FloatMacs(taps(w.weights.len, w.bias.len))
+            }
+            Operator::V4(V4::Conv2dTranspose(body, w)) => {
+                let [_, channels, ..] = body.input_shape.0;
+                let filters = w.weights.len / 4 / channels.max(1);
+                Self::FloatMacs(body.input_shape.elements() as u64 * filters as u64)
+            }
+            Operator::V4(
+                V4::QuantizedConv2d(_, w)
+                | V4::CpuQuantizedConv2d(_, w)
+                | V4::CpuQuantizedDepthwise(_, w),
+            ) => Self::ByteMacs(taps(w.weights.len, w.bias.len / 4)),
+            Operator::V4(V4::MatMul(body, _)) => Self::FloatMacs(elements * body.a_cols as u64),
+            Operator::V4(V4::QuantizedMatMul(body, _)) => {
+                Self::ByteMacs(elements * body.a_cols as u64)
+            }
+            Operator::V3(V3::Softmax(_) | V3::Logistic(_))
+            | Operator::V4(V4::Softmax(_) | V4::Unary(_) | V4::Nnil(..)) => {
+                Self::Function(elements)
+            }
+            Operator::V4(other) => {
+                let read = other.input().map_or(0, |input| input.elements());
+                Self::Simple(elements.max(read as u64))
+            }
+            Operator::V3(V3::GlobalAveragePool(body)) => {
+                Self::Simple(elements * u64::from(body.kernel_size))
+            }
+            Operator::V3(V3::QuantizedMaxPool(body) | V3::AveragePool(body)) => Self::Simple(
+                elements * u64::from(body.kernel_width) * u64::from(body.kernel_height),
+            ),
+            Operator::V3(_) => Self::Simple(elements),
+        }
+    }
+
     /// Multiplications, as they are executed.
     pub fn macs(&self) -> u64 {
         match self {
@@ -84,6 +142,19 @@ fn kpu_cycles(layer: &Layer, eight_bit: bool) -> f64 {
     let compute = rows * pairs as f64;
     let load = layer.weights_bytes(eight_bit) as f64 / 2.9;
     load.max(0.7 * load + 1.025 * compute)
+}
+
+/// Milliseconds that each step of a program takes on the chip, estimated from its kmodel.
+pub fn milliseconds(program: &Program, emitted: &Emitted) -> Vec<f64> {
+    let source: &dyn Source = &&emitted.kmodel[..];
+    let model = Model::open(source).expect("what is emitted loads");
+    let mut times = vec![0.0; program.steps.len()];
+    for (node, &step) in model.nodes(source).zip(&emitted.steps) {
+        let node = node.expect("checked");
+        let output = model.node_output(source, &node).expect("checked");
+        times[step] += Work::of(&node.operator, &output).milliseconds(Clocks::USUAL);
+    }
+    times
 }
 
 #[cfg(test)]

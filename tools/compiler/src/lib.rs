@@ -13,9 +13,9 @@
 //! - [`emit`] places every value ([`memory`]) and writes the file.
 
 pub mod calibrate;
-pub mod cost;
 pub mod dataset;
 pub mod emit;
+pub mod estimate;
 pub mod eval;
 pub mod expr;
 pub mod fallback;
@@ -159,9 +159,9 @@ impl Built {
         self.outputs().map(|(_, e)| e.cosine()).fold(1.0, f64::min)
     }
 
-    /// Estimated seconds on the chip.
-    fn seconds(&self) -> f64 {
-        self.program.steps.iter().map(|s| cost::seconds(&self.program, s)).sum()
+    /// Estimated milliseconds on the chip.
+    fn milliseconds(&self) -> f64 {
+        estimate::milliseconds(&self.program, &self.emitted).iter().sum()
     }
 }
 
@@ -222,7 +222,7 @@ impl Compiler<'_> {
         let warning = format!(
             "{float} of {} operators stay in float on the CPU, about {:.1} ms more: all in bytes, an output has a cosine of {cosine:.3} with the float model's, now {:.3}; --no-float-fallback leaves them in bytes",
             self.graph.nodes.len(),
-            1e3 * (built.seconds() - in_bytes.seconds()),
+            built.milliseconds() - in_bytes.milliseconds(),
             built.cosine(),
         );
         Ok((built, Some(warning)))

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::{
     calibrate::Calibration,
-    cost,
     emit::Emitted,
+    estimate::{self, Clocks},
     graph::Graph,
     measure::Difference,
     program::{Place, Program, StepOp},
@@ -51,8 +51,8 @@ pub struct Row {
     pub kpu_ram_bytes: usize,
     /// Signal over error of the result in decibels, if it was measured.
     pub decibels: Option<f64>,
-    /// Share of the estimated time.
-    pub time_share: f64,
+    /// Milliseconds on the chip, estimated.
+    pub estimated_ms: f64,
 }
 
 impl Report {
@@ -66,9 +66,8 @@ impl Report {
         errors: &[Option<Difference>],
         warnings: Vec<String>,
     ) -> Self {
-        let times: Vec<f64> = program.steps.iter().map(|s| cost::seconds(program, s)).collect();
-        let total: f64 = times.iter().sum();
-        let rows = program.steps.iter().zip(errors).zip(&times).map(|((step, error), time)| {
+        let times = estimate::milliseconds(program, emitted);
+        let rows = program.steps.iter().zip(errors).zip(times).map(|((step, error), time)| {
             let value = |id: &usize| &program.values[*id];
             let in_kpu =
                 step.reads.iter().chain(&step.writes).map(value).filter(|v| v.place == Place::Kpu);
@@ -80,7 +79,7 @@ impl Report {
                 output: value(&step.writes[0]).shape,
                 kpu_ram_bytes: in_kpu.map(|v| rows(v.image()) * ROW_BYTES).sum(),
                 decibels: error.map(|e| e.decibels()),
-                time_share: time / total,
+                estimated_ms: time,
             }
         });
         Self {
@@ -117,6 +116,7 @@ impl fmt::Display for Report {
             "{:>4}  {:width$}  {:17}  {:3}  {:>16}  {:>16}  {:>9}  {:>7}  {:>6}",
             "", "node", "operator", "on", "input", "output", "KPU RAM", "dB", "time"
         )?;
+        let total: f64 = self.rows.iter().map(|row| row.estimated_ms).sum();
         for (i, row) in self.rows.iter().enumerate() {
             let skipped = row.node.chars().count().saturating_sub(width);
             let node: String = row.node.chars().skip(skipped).collect();
@@ -129,7 +129,7 @@ impl fmt::Display for Report {
                 shape(&row.input),
                 shape(&row.output),
                 row.kpu_ram_bytes,
-                100.0 * row.time_share,
+                100.0 * row.estimated_ms / total,
             )?;
         }
         writeln!(
@@ -139,6 +139,8 @@ impl fmt::Display for Report {
             self.arena_bytes,
             self.file_bytes + self.arena_bytes,
         )?;
+        let Clocks { cpu_mhz, kpu_mhz } = Clocks::USUAL;
+        writeln!(f, "estimated {total:.1} ms on the chip (CPU {cpu_mhz} MHz, KPU {kpu_mhz} MHz)")?;
         writeln!(f, "KPU RAM {} of {KPU_RAM_BYTES} bytes", self.kpu_ram_bytes)?;
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

@@ -2,15 +2,16 @@
 
 use crate::{
     check::{needed, open},
-    estimate::Clocks,
+    clocks::ClockOptions,
     failure::Result,
     graph::{self, Step},
     model_file::{ModelFile, ModelPath},
-    node::{detail, work},
+    node::detail,
     profile::Room,
     text::{Notes, grouped},
 };
 use clap::Args;
+use kmodel_compiler::estimate::{Clocks, Work};
 use maix_kpu::{
     kpu::memory::KPU_RAM_BYTES,
     model::{Operator, Tensor},
@@ -28,7 +29,7 @@ pub struct InfoOptions {
     #[command(flatten)]
     room: Room,
     #[command(flatten)]
-    clocks: Clocks,
+    clocks: ClockOptions,
 }
 
 /// Opcodes of kmodel v4 that older MaixPy firmware does not know; it hangs on them.
@@ -38,7 +39,7 @@ const RECENT: [u32; 2] = [0x12, 0x14];
 pub fn run(options: &InfoOptions) -> Result<()> {
     let mut reports = Vec::new();
     for file in options.model.read_all()? {
-        reports.push(report(&file, options.room, options.clocks)?);
+        reports.push(report(&file, options.room, options.clocks.clocks())?);
     }
     match &reports[..] {
         [report] if options.json => say!("{report:#}"),
@@ -53,7 +54,7 @@ fn tensor(tensor: &Tensor) -> Value {
 }
 
 fn row(step: &Step, clocks: Clocks) -> Value {
-    let work = work(&step.node.operator, &step.write);
+    let work = Work::of(&step.node.operator, &step.write);
     json!({
         "index": step.node.index,
         "operator": step.node.operator.name(),

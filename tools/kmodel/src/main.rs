@@ -5,10 +5,10 @@ mod output;
 
 mod boxes;
 mod check;
+mod clocks;
 mod compare;
 mod compile;
 mod dot;
-mod estimate;
 mod failure;
 mod given;
 mod graph;

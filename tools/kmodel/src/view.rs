@@ -2,7 +2,7 @@
 
 use crate::{
     check::open,
-    estimate::Clocks,
+    clocks::ClockOptions,
     failure::{Failure, Result},
     graph::{self, Origin},
     info,
@@ -24,7 +24,7 @@ pub struct ViewOptions {
     #[command(flatten)]
     room: Room,
     #[command(flatten)]
-    clocks: Clocks,
+    clocks: ClockOptions,
 }
 
 /// The page; `@DATA@` stands for the model.
@@ -43,7 +43,7 @@ pub fn run(options: &ViewOptions) -> Result<()> {
 
 /// What `kmodel info --json` prints, with the names of those that each node and output reads from.
 fn data(file: &ModelFile, options: &ViewOptions) -> Result<Value> {
-    let mut data = info::report(file, options.room, options.clocks)?;
+    let mut data = info::report(file, options.room, options.clocks.clocks())?;
     let model = open(file)?;
     let source = &&file.bytes[..];
     let steps = graph::steps(&model, source)?;

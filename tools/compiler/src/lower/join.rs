@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use maix_kpu::{
     kpu::{
-        layer::{Kernel, Pool},
+        layer::{Kernel, Layer, Pool},
         memory::{KPU_RAM_ROWS, RowLayout, rows},
     },
     tensor::{Dtype, ImageShape},
@@ -13,7 +13,7 @@ use maix_kpu::{
 
 use super::{Frame, KpuHome, Lowering};
 use crate::{
-    cost,
+    estimate::{Clocks, Work},
     graph::{BinaryOp, Graph, Node, Op, TensorId},
     optimize::wide::MAX_CHANNELS,
     problem::Problem,
@@ -104,9 +104,11 @@ fn sum(lowering: &Lowering<'_>, node: &Node) -> Option<(Join, Option<QParam>)> {
     let &[1, channels, h, w] = graph.shape(a) else { return None };
     let second = channels.next_multiple_of(RowLayout::of(w).group);
     let whole = second + channels;
-    let on_kpu = cost::kpu_layer([h.max(4), w.max(4)], whole * channels);
+    let input = ImageShape::new(whole, h.max(4), w.max(4));
+    let layer = Layer::new(input, channels, Kernel::K1x1, false, Pool::None, true).ok()?;
+    let on_kpu = Work::Kpu { layer, eight_bit: true, batches: 1 }.milliseconds(Clocks::USUAL);
     // Both operands to main memory, and the sum.
-    let on_cpu = 3.0 * cost::moved(channels * h * w);
+    let on_cpu = Work::Simple(3 * (channels * h * w) as u64).milliseconds(Clocks::USUAL);
     let fits = rows(ImageShape::new(whole + channels, h, w)) <= KPU_RAM_ROWS;
     let same = a != b && graph.shape(a) == graph.shape(b);
     let there =
