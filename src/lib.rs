@@ -27,6 +27,8 @@ pub mod math;
 pub mod model;
 #[cfg(all(target_os = "none", feature = "firmware"))]
 mod panic;
+#[cfg(target_os = "none")]
+mod save_restore;
 pub mod session;
 pub mod tensor;
 pub mod vision;
