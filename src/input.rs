@@ -1,7 +1,7 @@
 //! Pictures, lists and bytes become what a model takes.
 
 use crate::{
-    error::{Error, Kind, Result, image_size},
+    error::{Error, Kind, Result, What, image_size},
     kpu::memory::{line_ranges, rows},
     math::round_to_u8,
     model::Tensor,
@@ -141,13 +141,13 @@ impl Image<'_> {
         if has != wants {
             return Err(Error::about(
                 Kind::ImageSize,
-                "",
+                What::Nothing,
                 [image_size(has.0, has.1, has.2), image_size(wants.0, wants.1, wants.2)],
             ));
         }
         if self.bytes() != Some(self.pixels.len()) {
             let sizes = [self.pixels.len() as u64, self.bytes().unwrap_or(usize::MAX) as u64];
-            return Err(Error::about(Kind::BufferSize, "the image", sizes));
+            return Err(Error::about(Kind::BufferSize, What::Image, sizes));
         }
         Ok(())
     }
@@ -312,11 +312,15 @@ impl Input<'_> {
             Input::Raw(bytes) if bytes.len() == tensor.bytes() => wanted,
             Input::Raw(bytes) => {
                 let sizes = [bytes.len() as u64, tensor.bytes() as u64];
-                return Err(Error::about(Kind::BufferSize, "the raw input", sizes));
+                return Err(Error::about(Kind::BufferSize, What::RawInput, sizes));
             }
         };
         if given != wanted {
-            return Err(Error::about(Kind::InputSize, "", [given as u64, wanted as u64]));
+            return Err(Error::about(
+                Kind::InputSize,
+                What::Nothing,
+                [given as u64, wanted as u64],
+            ));
         }
         Ok(())
     }

@@ -4,14 +4,13 @@ use maix_kpu::error::Kind;
 
 fn errors() -> String {
     let mut text = String::from(
-        "# Errors\n\nGenerated from the table in `src/error.rs` by `UPDATE_DOCS=1 cargo test --test docs`.\n\
+        "# Errors\n\nGenerated from the table in `src/error/kind.rs` by `UPDATE_DOCS=1 cargo test --test docs`.\n\
          `{what}`, `{0}` and `{1}` stand for the part and the numbers of the case at hand. The number is\n\
          MaixPy's.\n\n| error | number | text | what to do |\n|---|---|---|---|\n",
     );
     for kind in Kind::ALL {
-        let entry = kind.entry();
-        let row =
-            [kind.name(), &(entry.code as u16).to_string(), entry.text, entry.hint].join(" | ");
+        let number = (kind.code() as u16).to_string();
+        let row = [kind.name(), &number, kind.text(), kind.hint()].join(" | ");
         text += &format!("| {row} |\n");
     }
     text

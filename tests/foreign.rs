@@ -114,7 +114,7 @@ fn errors_inside_a_model_say_where() {
     bad[third.offset] = 9;
     let error = error(&bad);
     assert_eq!(
-        (error.code(), error.node, error.offset),
+        (error.code(), error.node(), error.offset()),
         (Code::Format, Some(2), Some(third.offset as u64))
     );
     assert_eq!(
@@ -127,7 +127,7 @@ fn errors_inside_a_model_say_where() {
     let mut bad = good.clone();
     bad[third.offset + 8..][..4].copy_from_slice(&0x7FFF_FF00u32.to_le_bytes());
     let error = Model::open(&&bad[..]).unwrap_err();
-    assert_eq!((error.kind, error.node), (Kind::OutOfMemoryRange, Some(2)));
+    assert_eq!((error.kind(), error.node()), (Kind::OutOfMemoryRange, Some(2)));
 }
 
 #[test]
@@ -138,5 +138,5 @@ fn a_model_for_the_cpu_alone_loads() {
     Model::open(&&file[..]).unwrap();
     file[12] = 2;
     let error = error(&file);
-    assert_eq!((error.kind, error.offset), (Kind::Target, Some(12)));
+    assert_eq!((error.kind(), error.offset()), (Kind::Target, Some(12)));
 }

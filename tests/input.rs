@@ -204,6 +204,6 @@ fn vectors_and_batches_are_no_pictures() {
     for shape in [[1, 4, 1, 1], [2, 1, 1, 1]] {
         let tensor = Tensor { shape, ..tensor(Dtype::U8, 1) };
         let error = put(&Input::Image(image), &tensor, &Conversion::default()).unwrap_err();
-        assert_eq!(error.kind, Kind::NotAnImage, "{shape:?}");
+        assert_eq!(error.kind(), Kind::NotAnImage, "{shape:?}");
     }
 }

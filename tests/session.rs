@@ -78,7 +78,10 @@ fn any_number_of_layers_gives_what_the_last_of_them_wrote() {
                 }
             }
             let error = session.set_layers(all + 1).unwrap_err();
-            assert_eq!((error.code(), error.values), (Code::Index, [(all + 1).into(), all.into()]));
+            assert_eq!(
+                (error.code(), error.values()),
+                (Code::Index, [(all + 1).into(), all.into()])
+            );
         });
     }
 }
@@ -101,7 +104,7 @@ fn every_output_of_both_versions_can_be_read() {
                 assert_eq!(session.output_bytes(index).unwrap(), bytes, "{name} {index}");
                 match (tensor.dtype, session.output_floats(index)) {
                     (Dtype::F32, Ok(floats)) => assert_eq!(floats.len(), tensor.elements()),
-                    (Dtype::U8, Err(error)) => assert_eq!(error.kind, Kind::WrongDtype),
+                    (Dtype::U8, Err(error)) => assert_eq!(error.kind(), Kind::WrongDtype),
                     other => panic!("{name} {index}: {other:?}"),
                 }
                 different.insert(bytes);
@@ -200,19 +203,19 @@ fn what_does_not_fit_is_refused_with_both_numbers() {
     let mut memory = vec![0; wanted - 1];
     let error = Session::new(model, source, &mut memory).err().unwrap();
     assert_eq!(error.code(), Code::NoMemory);
-    assert_eq!(error.values, [wanted as u64, wanted as u64 - 1]);
+    assert_eq!(error.values(), [wanted as u64, wanted as u64 - 1]);
 
     with(&file, |session, kpu| {
         let bytes = counting(session);
         for (inputs, given) in [(vec![], 0), (vec![Input::Bytes(&bytes); 2], 2)] {
             let error = session.forward_traced(kpu, &inputs, &mut ()).unwrap_err();
-            assert_eq!((error.kind, error.values), (Kind::InputCount, [given, 1]));
+            assert_eq!((error.kind(), error.values()), (Kind::InputCount, [given, 1]));
         }
         let error = session.forward(kpu, &Input::Bytes(&bytes[1..])).unwrap_err();
         assert_eq!(error.to_string(), "the model wants 64 values, 63 were given");
         let mut short = [0; 3];
         let error = session.read_output(kpu, 0, &mut short).unwrap_err();
-        assert_eq!((error.kind, error.values), (Kind::BufferSize, [3, 96]));
+        assert_eq!((error.kind(), error.values()), (Kind::BufferSize, [3, 96]));
     });
 }
 

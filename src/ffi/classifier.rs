@@ -8,7 +8,7 @@ use super::{
     slice_of,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     vision::classifier::{Capacity, Classifier, File, Form},
 };
 use cty::{c_int, c_void};
@@ -45,7 +45,7 @@ unsafe fn classifier<'c>(
     classifier: *mut maix_kpu_learner_t,
 ) -> Result<&'c mut Classifier<'static>> {
     // SAFETY: the caller's promise.
-    let learner = unsafe { get_mut("the classifier", classifier.cast::<Learner>()) }?;
+    let learner = unsafe { get_mut(What::Classifier, classifier.cast::<Learner>()) }?;
     Ok(&mut learner.classifier)
 }
 
@@ -60,8 +60,8 @@ pub unsafe extern "C" fn maix_kpu_learner_open(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let capacity = capacity(get("the capacity", room)?);
-        let place = get_mut("the place for the classifier", classifier)?;
+        let capacity = capacity(get(What::Capacity, room)?);
+        let place = get_mut(What::PlaceForTheClassifier, classifier)?;
         *place = Owned::place()?.put(Learner::new(capacity)?).into_raw().cast();
         Ok(())
     })
@@ -118,8 +118,8 @@ pub unsafe extern "C" fn maix_kpu_learner_add_class(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let feature = slice_of("the feature", feature, count)?;
-        let index = get_mut("the place for the index", index)?;
+        let feature = slice_of(What::Feature, feature, count)?;
+        let index = get_mut(What::PlaceForTheIndex, index)?;
         *index = classifier(learner)?.add_class(feature, usize::try_from(place).ok())?;
         Ok(())
     })
@@ -138,8 +138,8 @@ pub unsafe extern "C" fn maix_kpu_learner_add_sample(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let feature = slice_of("the feature", feature, count)?;
-        let index = get_mut("the place for the index", index)?;
+        let feature = slice_of(What::Feature, feature, count)?;
+        let index = get_mut(What::PlaceForTheIndex, index)?;
         *index = classifier(learner)?.add_sample(feature)?;
         Ok(())
     })
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn maix_kpu_learner_remove_class(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let left = get_mut("the place for the number", left)?;
+        let left = get_mut(What::PlaceForTheNumber, left)?;
         *left = classifier(learner)?.remove_class()?;
         Ok(())
     })
@@ -173,7 +173,7 @@ pub unsafe extern "C" fn maix_kpu_learner_remove_sample(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let left = get_mut("the place for the number", left)?;
+        let left = get_mut(What::PlaceForTheNumber, left)?;
         *left = classifier(learner)?.remove_sample()?;
         Ok(())
     })
@@ -203,10 +203,10 @@ pub unsafe extern "C" fn maix_kpu_learner_predict(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let learner = get("the classifier", learner.cast::<Learner>())?;
-        let feature = slice_of("the feature", feature, count)?;
-        let class_index = get_mut("the place for the class", class_index)?;
-        let distance = get_mut("the place for the distance", distance)?;
+        let learner = get(What::Classifier, learner.cast::<Learner>())?;
+        let feature = slice_of(What::Feature, feature, count)?;
+        let class_index = get_mut(What::PlaceForTheClass, class_index)?;
+        let distance = get_mut(What::PlaceForTheDistance, distance)?;
         (*class_index, *distance) = match learner.classifier.predict(feature)? {
             Some(nearest) => (nearest.class as c_int, nearest.distance),
             None => (-1, f32::MAX),
@@ -230,8 +230,8 @@ pub unsafe extern "C" fn maix_kpu_learner_save(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let learner = get("the classifier", learner.cast::<Learner>())?;
-        let write = write.ok_or(super::null("the function that writes"))?;
+        let learner = get(What::Classifier, learner.cast::<Learner>())?;
+        let write = write.ok_or_else(|| super::null(What::FunctionThatWrites))?;
         let form = if plain { Form::Original } else { Form::Checked };
         learner.classifier.save(form, &mut |bytes| match write(
             context,
@@ -239,7 +239,7 @@ pub unsafe extern "C" fn maix_kpu_learner_save(
             bytes.len(),
         ) {
             true => Ok(()),
-            false => Err(Error::about(Kind::Write, "the classifier", [0; 2])),
+            false => Err(Error::of(Kind::Write, What::Classifier)),
         })
     })
 }
@@ -257,8 +257,8 @@ pub unsafe extern "C" fn maix_kpu_learner_file(
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
         let File { classes, samples, feature, .. } =
-            File::parse(slice_of("the file", bytes.cast(), length)?)?;
-        *get_mut("the capacity", room)? = maix_kpu_capacity_t { classes, samples, feature };
+            File::parse(slice_of(What::File, bytes.cast(), length)?)?;
+        *get_mut(What::Capacity, room)? = maix_kpu_capacity_t { classes, samples, feature };
         Ok(())
     })
 }
@@ -275,7 +275,7 @@ pub unsafe extern "C" fn maix_kpu_learner_load(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let file = File::parse(slice_of("the file", bytes.cast(), length)?)?;
+        let file = File::parse(slice_of(What::File, bytes.cast(), length)?)?;
         classifier(learner)?.load(&file)
     })
 }

@@ -1,7 +1,7 @@
 //! The last error: its number is what functions return, its text is asked for afterwards.
 
 use super::header::maix_kpu_error_t;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, What};
 use core::cell::UnsafeCell;
 use cty::{c_char, c_int};
 
@@ -61,9 +61,9 @@ pub unsafe extern "C" fn maix_kpu_last_error(error: *mut maix_kpu_error_t) {
     let mut out = maix_kpu_error_t { code: 0, kind: -1, node: -1, offset: -1 };
     if let Some(last) = last() {
         out.code = last.code() as c_int;
-        out.kind = last.kind as i32;
-        out.node = number(last.node.map(i64::from)) as i32;
-        out.offset = number(last.offset.map(|offset| offset as i64));
+        out.kind = last.kind() as i32;
+        out.node = number(last.node().map(i64::from)) as i32;
+        out.offset = number(last.offset().map(|offset| offset as i64));
     }
     // SAFETY: the caller's promise; NULL is left alone.
     if let Some(error) = unsafe { error.as_mut() } {
@@ -113,7 +113,10 @@ impl Text<'_> {
     /// `text` points to `size` bytes, or is NULL.
     unsafe fn new(text: *mut c_char, size: usize) -> Self {
         // SAFETY: the caller's promise.
-        Self::of(unsafe { super::slice_of_mut("", text.cast::<u8>(), size) }.unwrap_or_default())
+        Self::of(
+            unsafe { super::slice_of_mut(What::Nothing, text.cast::<u8>(), size) }
+                .unwrap_or_default(),
+        )
     }
 
     /// An empty text in `bytes`.

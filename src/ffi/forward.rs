@@ -14,7 +14,7 @@ use super::{
     slice_of, slice_of_mut,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     input::{Conversion, Image, Input, PixelFormat},
     model::{Node, Operator},
     session::{
@@ -40,15 +40,15 @@ unsafe fn input<'i>(data: &maix_kpu_data_t) -> Result<Input<'i>> {
     };
     if data.format == MAIX_KPU_FLOATS {
         if !data.length.is_multiple_of(4) {
-            let what = "the number of bytes of floats";
+            let what = What::NumberOfBytesOfFloats;
             return Err(Error::about(Kind::Parameter, what, [data.length as u64, 0]));
         }
         // SAFETY: the caller's promise.
-        let floats = unsafe { slice_of("the input", data.bytes.cast(), data.length / 4) }?;
+        let floats = unsafe { slice_of(What::TheInput, data.bytes.cast(), data.length / 4) }?;
         return Ok(Input::Floats(floats));
     }
     // SAFETY: the caller's promise.
-    let bytes = unsafe { slice_of("the input", data.bytes.cast::<u8>(), data.length) }?;
+    let bytes = unsafe { slice_of(What::TheInput, data.bytes.cast::<u8>(), data.length) }?;
     Ok(match data.format {
         MAIX_KPU_PLANAR => image(PixelFormat::Planar { channels: data.channels as usize }, bytes),
         MAIX_KPU_RGB565 => image(PixelFormat::Rgb565, bytes),
@@ -57,7 +57,7 @@ unsafe fn input<'i>(data: &maix_kpu_data_t) -> Result<Input<'i>> {
         MAIX_KPU_BYTES => Input::Bytes(bytes),
         MAIX_KPU_RAW => Input::Raw(bytes),
         format => {
-            return Err(Error::about(Kind::Parameter, "the input's format", [format.into(), 0]));
+            return Err(Error::about(Kind::Parameter, What::InputsFormat, [format.into(), 0]));
         }
     })
 }
@@ -113,16 +113,16 @@ pub unsafe extern "C" fn maix_kpu_forward(
     wrap(|| {
         // SAFETY: the caller's promises.
         let (mut opened, inputs, scaling, trace) = unsafe {
-            let inputs = slice_of("the inputs", inputs, count)?;
+            let inputs = slice_of(What::TheInputs, inputs, count)?;
             (use_model(model)?, inputs, scaling.as_ref(), trace.as_ref())
         };
         let mut converted: Vec<Input<'_>, INPUTS> = Vec::new();
         for data in inputs {
             // SAFETY: the caller's promise.
             let input = unsafe { input(data) }?;
-            converted
-                .push(input)
-                .map_err(|_| Error::about(Kind::InputCount, "", [count as u64, INPUTS as u64]))?;
+            converted.push(input).map_err(|_| {
+                Error::about(Kind::InputCount, What::Nothing, [count as u64, INPUTS as u64])
+            })?;
         }
         run(&mut opened, &converted, scaling, trace, u8::try_from(dma_channel).ok())
     })
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn maix_kpu_read_output(
     wrap(|| {
         // SAFETY: the caller's promises.
         let (opened, bytes) = unsafe {
-            let bytes = slice_of_mut("the place for the output", bytes.cast::<u8>(), size)?;
+            let bytes = slice_of_mut(What::PlaceForTheOutput, bytes.cast::<u8>(), size)?;
             (use_model(model)?, bytes)
         };
         // What lies in main memory can be read while another model has the KPU.
@@ -194,8 +194,8 @@ pub unsafe extern "C" fn maix_kpu_output_bytes(
     wrap(|| {
         // SAFETY: the caller's promises.
         let (opened, bytes, length) = unsafe {
-            let bytes = get_mut("the place for the pointer", bytes)?;
-            (use_model(model)?, bytes, get_mut("the length", length)?)
+            let bytes = get_mut(What::PlaceForThePointer, bytes)?;
+            (use_model(model)?, bytes, get_mut(What::Length, length)?)
         };
         let output = opened.session.output_bytes(index)?;
         (*bytes, *length) = (output.as_ptr().cast(), output.len());

@@ -1,7 +1,7 @@
 //! Memory from the host, given back when dropped.
 
 use super::services::{allocate, release};
-use crate::error::Result;
+use crate::error::{Result, What};
 use core::{
     ops::{Deref, DerefMut},
     ptr::{NonNull, drop_in_place},
@@ -75,7 +75,7 @@ impl<T> Owned<T> {
     /// Memory for a value that is still to come.
     pub(super) fn place() -> Result<Place<T>> {
         let memory = allocate(size_of::<T>().max(1), align_of::<T>())?.cast::<T>();
-        NonNull::new(memory).map(Place).ok_or(super::null("memory"))
+        NonNull::new(memory).map(Place).ok_or_else(|| super::null(What::Memory))
     }
 
     /// The value's address; [`Self::from_raw`] takes it back.

@@ -28,19 +28,19 @@ pub mod source;
 mod tests;
 pub mod yolo;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, What};
 use core::slice;
 
 /// The error of a pointer that may not be NULL.
-fn null(what: &'static str) -> Error {
-    Error::about(Kind::Null, what, [0; 2])
+fn null(what: What) -> Error {
+    Error::of(Kind::Null, what)
 }
 
 /// A slice from a pointer and a length; NULL is an empty slice where the length is 0.
 ///
 /// # Safety
 /// Where it is not NULL, `data` points to `len` values that stay unchanged while the result lives.
-unsafe fn slice_of<'a, T>(what: &'static str, data: *const T, len: usize) -> Result<&'a [T]> {
+unsafe fn slice_of<'a, T>(what: What, data: *const T, len: usize) -> Result<&'a [T]> {
     match (data.is_null(), len) {
         (_, 0) => Ok(&[]),
         (true, _) => Err(null(what)),
@@ -54,7 +54,7 @@ unsafe fn slice_of<'a, T>(what: &'static str, data: *const T, len: usize) -> Res
 ///
 /// # Safety
 /// Where it is not NULL, `data` points to `len` values that nothing else uses while the result lives.
-unsafe fn slice_of_mut<'a, T>(what: &'static str, data: *mut T, len: usize) -> Result<&'a mut [T]> {
+unsafe fn slice_of_mut<'a, T>(what: What, data: *mut T, len: usize) -> Result<&'a mut [T]> {
     match (data.is_null(), len) {
         (_, 0) => Ok(&mut []),
         (true, _) => Err(null(what)),
@@ -64,7 +64,7 @@ unsafe fn slice_of_mut<'a, T>(what: &'static str, data: *mut T, len: usize) -> R
     }
 }
 
-fn misaligned(what: &'static str, address: usize, align: usize) -> Error {
+fn misaligned(what: What, address: usize, align: usize) -> Error {
     Error::about(Kind::MisalignedPointer, what, [address as u64, align as u64])
 }
 
@@ -72,16 +72,16 @@ fn misaligned(what: &'static str, address: usize, align: usize) -> Error {
 ///
 /// # Safety
 /// Where it is not NULL, `pointer` is valid while the result lives.
-unsafe fn get<'a, T>(what: &'static str, pointer: *const T) -> Result<&'a T> {
+unsafe fn get<'a, T>(what: What, pointer: *const T) -> Result<&'a T> {
     // SAFETY: the caller's promise.
-    unsafe { pointer.as_ref() }.ok_or(null(what))
+    unsafe { pointer.as_ref() }.ok_or_else(|| null(what))
 }
 
 /// As [`get`], for writing.
 ///
 /// # Safety
 /// Where it is not NULL, `pointer` is valid, and nothing else uses it, while the result lives.
-unsafe fn get_mut<'a, T>(what: &'static str, pointer: *mut T) -> Result<&'a mut T> {
+unsafe fn get_mut<'a, T>(what: What, pointer: *mut T) -> Result<&'a mut T> {
     // SAFETY: the caller's promise.
-    unsafe { pointer.as_mut() }.ok_or(null(what))
+    unsafe { pointer.as_mut() }.ok_or_else(|| null(what))
 }

@@ -14,7 +14,7 @@ use super::{
     source::{Bytes, Reader, Stream},
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kpu::{Kernel, Layer, Pool, driver::ACTIVATION_ALIGNMENT},
     model::{Model, Operator, Source, Span, Tensor, v3, v4},
     session::{Requirements, Session},
@@ -74,7 +74,7 @@ impl core::ops::DerefMut for Use<'_> {
 /// `model` is NULL or was opened and not closed.
 pub(super) unsafe fn use_model<'h>(model: *const maix_kpu_model_t) -> Result<Use<'h>> {
     // SAFETY: every such pointer was made from a handle.
-    let handle = unsafe { get("the model", model.cast::<Handle>()) }?;
+    let handle = unsafe { get(What::Model, model.cast::<Handle>()) }?;
     match handle.running.replace(true) {
         true => Err(Error::new(Kind::Running)),
         false => Ok(Use(handle)),
@@ -89,7 +89,7 @@ pub(super) fn open(bytes: Bytes) -> Result<*mut maix_kpu_model_t> {
 /// The bytes in the order of all files, and the model they are.
 fn recognise(bytes: Bytes) -> Result<(Bytes, Model)> {
     match Model::open(&bytes) {
-        Err(Error { kind: Kind::ByteSwapped, .. }) => {
+        Err(error) if error.kind() == Kind::ByteSwapped => {
             let bytes = swap(bytes)?;
             let model = Model::open(&bytes)?;
             Ok((bytes, model))
@@ -155,7 +155,7 @@ unsafe fn hand_out(
 ) -> c_int {
     wrap(|| {
         // SAFETY: the caller's promise.
-        let place = unsafe { get_mut("the place for the model", model) }?;
+        let place = unsafe { get_mut(What::PlaceForTheModel, model) }?;
         *place = open()?;
         Ok(())
     })
@@ -174,7 +174,7 @@ pub unsafe extern "C" fn maix_kpu_open_bytes(
     // SAFETY: the caller's promises.
     unsafe {
         hand_out(model, || {
-            open(Bytes::Borrowed(slice_of("the model's bytes", bytes.cast(), length)?))
+            open(Bytes::Borrowed(slice_of(What::ModelsBytes, bytes.cast(), length)?))
         })
     }
 }
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn maix_kpu_open_file(
     // SAFETY: the caller's promises.
     unsafe {
         hand_out(model, || {
-            get("the path", path)?;
+            get(What::Path, path)?;
             open_reader(Reader::File(HostFile::open(path)?), stream)
         })
     }
@@ -223,7 +223,7 @@ pub unsafe extern "C" fn maix_kpu_open_reader(
     model: *mut *mut maix_kpu_model_t,
 ) -> c_int {
     // SAFETY: the caller's promises.
-    unsafe { hand_out(model, || open_reader(Reader::Host(*get("the reader", reader)?), stream)) }
+    unsafe { hand_out(model, || open_reader(Reader::Host(*get(What::Reader, reader)?), stream)) }
 }
 
 /// See the header.
@@ -259,7 +259,7 @@ pub unsafe extern "C" fn maix_kpu_info(
 ) -> c_int {
     wrap(|| {
         // SAFETY: the caller's promises.
-        let (opened, info) = unsafe { (use_model(model)?, get_mut("the info", info)?) };
+        let (opened, info) = unsafe { (use_model(model)?, get_mut(What::Info, info)?) };
         let model = opened.session.model();
         let own = match &*opened.source {
             Bytes::Read(bytes) => bytes.len(),
@@ -290,7 +290,7 @@ pub unsafe extern "C" fn maix_kpu_input(
 ) -> c_int {
     wrap(|| {
         // SAFETY: the caller's promises.
-        let (opened, tensor) = unsafe { (use_model(model)?, get_mut("the tensor", tensor)?) };
+        let (opened, tensor) = unsafe { (use_model(model)?, get_mut(What::TheTensor, tensor)?) };
         *tensor = described(&opened.session.input(index)?);
         Ok(())
     })
@@ -308,7 +308,7 @@ pub unsafe extern "C" fn maix_kpu_output(
 ) -> c_int {
     wrap(|| {
         // SAFETY: the caller's promises.
-        let (opened, tensor) = unsafe { (use_model(model)?, get_mut("the tensor", tensor)?) };
+        let (opened, tensor) = unsafe { (use_model(model)?, get_mut(What::TheTensor, tensor)?) };
         *tensor = described(&opened.session.output(index)?);
         Ok(())
     })
@@ -335,12 +335,13 @@ pub unsafe extern "C" fn maix_kpu_node(
 ) -> c_int {
     wrap(|| {
         // SAFETY: the caller's promises.
-        let (opened, out) = unsafe { (use_model(model)?, get_mut("the node", node)?) };
+        let (opened, out) = unsafe { (use_model(model)?, get_mut(What::Node, node)?) };
         let (model, source) = (opened.session.model(), opened.session.source());
         let count = model.node_count();
         let found = model.nodes(source).nth(index as usize);
-        let node =
-            found.ok_or(Error::about(Kind::LayerIndex, "", [index.into(), count.into()]))??;
+        let node = found.ok_or_else(|| {
+            Error::about(Kind::LayerIndex, What::Nothing, [index.into(), count.into()])
+        })??;
         *out = maix_kpu_node_t {
             opcode: model.opcode(source, index)?,
             offset: node.offset,
@@ -389,8 +390,8 @@ pub unsafe extern "C" fn maix_kpu_metadata(
     wrap(|| {
         // SAFETY: the caller's promises.
         let (opened, bytes, length) = unsafe {
-            let bytes = slice_of_mut("the place for metadata", bytes.cast::<u8>(), size)?;
-            (use_model(model)?, bytes, get_mut("the length", length)?)
+            let bytes = slice_of_mut(What::PlaceForMetadata, bytes.cast::<u8>(), size)?;
+            (use_model(model)?, bytes, get_mut(What::Length, length)?)
         };
         let metadata = opened.session.metadata();
         let mut range = [0; 8];
@@ -411,7 +412,7 @@ pub unsafe extern "C" fn maix_kpu_metadata(
                 return Ok(());
             }
             _ => {
-                return Err(Error::about(Kind::Parameter, "the metadata entry", [what as u64, 0]));
+                return Err(Error::about(Kind::Parameter, What::MetadataEntry, [what as u64, 0]));
             }
         };
         let count = content.len.min(bytes.len());

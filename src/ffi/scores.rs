@@ -1,6 +1,7 @@
 //! Scores, features and plates.
 
 use super::{errors::wrap, get_mut, header::maix_kpu_ranked_t, slice_of, slice_of_mut};
+use crate::error::What;
 use crate::vision::{
     face, plate,
     scores::{self, Ranked},
@@ -23,7 +24,7 @@ pub unsafe extern "C" fn maix_kpu_sigmoid(x: f32) -> f32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn maix_kpu_softmax(scores: *mut f32, count: usize) {
     // SAFETY: the caller's promise.
-    if let Ok(scores) = unsafe { slice_of_mut("", scores, count) } {
+    if let Ok(scores) = unsafe { slice_of_mut(What::Nothing, scores, count) } {
         scores::softmax(scores);
     }
 }
@@ -41,8 +42,12 @@ pub unsafe extern "C" fn maix_kpu_top(
 ) -> usize {
     const _: () = assert!(size_of::<maix_kpu_ranked_t>() == size_of::<Ranked>());
     // SAFETY: the caller's promises; the two structs have the same fields in C's order.
-    let (scores, top) =
-        unsafe { (slice_of("", scores, count), slice_of_mut("", top.cast::<Ranked>(), size)) };
+    let (scores, top) = unsafe {
+        (
+            slice_of(What::Nothing, scores, count),
+            slice_of_mut(What::Nothing, top.cast::<Ranked>(), size),
+        )
+    };
     match (scores, top) {
         (Ok(scores), Ok(top)) => scores::top_k(scores, top).len(),
         _ => 0,
@@ -62,8 +67,8 @@ pub unsafe extern "C" fn maix_kpu_face_encode(
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
         face::encode(
-            slice_of("the feature", feature, count)?,
-            slice_of_mut("the place for the code", code, count)?,
+            slice_of(What::Feature, feature, count)?,
+            slice_of_mut(What::PlaceForTheCode, code, count)?,
         )
     })
 }
@@ -82,8 +87,8 @@ pub unsafe extern "C" fn maix_kpu_face_compare(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let (a, b) = (slice_of("the code", a, a_count)?, slice_of("the code", b, b_count)?);
-        *get_mut("the likeness", likeness)? = face::compare(a, b)?;
+        let (a, b) = (slice_of(What::Code, a, a_count)?, slice_of(What::Code, b, b_count)?);
+        *get_mut(What::Likeness, likeness)? = face::compare(a, b)?;
         Ok(())
     })
 }
@@ -95,7 +100,7 @@ pub unsafe extern "C" fn maix_kpu_face_compare(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn maix_kpu_feature_normalize(feature: *mut f32, count: usize) {
     // SAFETY: the caller's promise.
-    if let Ok(feature) = unsafe { slice_of_mut("", feature, count) } {
+    if let Ok(feature) = unsafe { slice_of_mut(What::Nothing, feature, count) } {
         face::normalize(feature);
     }
 }
@@ -114,8 +119,8 @@ pub unsafe extern "C" fn maix_kpu_feature_compare(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let (a, b) = (slice_of("the feature", a, a_count)?, slice_of("the feature", b, b_count)?);
-        *get_mut("the likeness", likeness)? = face::similarity(a, b)?;
+        let (a, b) = (slice_of(What::Feature, a, a_count)?, slice_of(What::Feature, b, b_count)?);
+        *get_mut(What::Likeness, likeness)? = face::similarity(a, b)?;
         Ok(())
     })
 }
@@ -134,8 +139,8 @@ pub unsafe extern "C" fn maix_kpu_plate(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let scores = get_mut("the scores", scores.cast::<[f32; plate::SCORES]>())?;
-        let weights = slice_of("the weights", weights.cast::<u8>(), weights_bytes)?;
-        plate::recognize(slice_of("the features", features, count)?, weights, scores)
+        let scores = get_mut(What::Scores, scores.cast::<[f32; plate::SCORES]>())?;
+        let weights = slice_of(What::Weights, weights.cast::<u8>(), weights_bytes)?;
+        plate::recognize(slice_of(What::Features, features, count)?, weights, scores)
     })
 }

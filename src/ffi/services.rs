@@ -6,7 +6,7 @@ use super::{
     header::maix_kpu_services_t,
     null,
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, What};
 use cty::{c_int, c_void};
 
 static SERVICES: Global<Option<maix_kpu_services_t>> = Global::new(None);
@@ -19,9 +19,9 @@ static SERVICES: Global<Option<maix_kpu_services_t>> = Global::new(None);
 pub unsafe extern "C" fn maix_kpu_start(services: *const maix_kpu_services_t) -> c_int {
     wrap(|| {
         // SAFETY: the caller's promise.
-        let services = unsafe { get("the services", services) }?;
+        let services = unsafe { get(What::Services, services) }?;
         if services.allocate.is_none() || services.release.is_none() {
-            return Err(null("a service for memory"));
+            return Err(null(What::ServiceForMemory));
         }
         SERVICES.set(Some(*services));
         Ok(())
@@ -48,11 +48,11 @@ fn services() -> Result<maix_kpu_services_t> {
 /// Memory of the host; `None` where there is none.
 pub(super) fn allocate(bytes: usize, alignment: usize) -> Result<*mut u8> {
     let services = services()?;
-    let allocate = services.allocate.ok_or(null("a service for memory"))?;
+    let allocate = services.allocate.ok_or_else(|| null(What::ServiceForMemory))?;
     // SAFETY: the host's own function with its own context.
     let memory = unsafe { allocate(services.context, bytes, alignment) }.cast::<u8>();
     match memory.is_null() {
-        true => Err(Error::about(Kind::Allocate, "", [bytes as u64, 0])),
+        true => Err(Error::about(Kind::Allocate, What::Nothing, [bytes as u64, 0])),
         false => Ok(memory),
     }
 }
@@ -112,7 +112,7 @@ impl HostFile {
     /// `path` is a C string.
     pub(super) unsafe fn open(path: *const cty::c_char) -> Result<Self> {
         let services = services()?;
-        let open = services.open_file.ok_or(Error::about(Kind::NoService, "files", [0; 2]))?;
+        let open = services.open_file.ok_or(Error::of(Kind::NoService, What::Files))?;
         let mut size = 0;
         // SAFETY: the host's own function with its own context; the path is the caller's promise.
         let file = unsafe { open(services.context, path, &raw mut size) };
@@ -152,11 +152,15 @@ impl HostFlash {
     pub(super) fn at(address: u32) -> Result<Self> {
         let services = services()?;
         if services.read_flash.is_none() {
-            return Err(Error::about(Kind::NoService, "flash memory", [0; 2]));
+            return Err(Error::of(Kind::NoService, What::FlashMemory));
         }
         let size = services.flash_size;
         if address >= size {
-            return Err(Error::about(Kind::FlashAddress, "", [address.into(), size.into()]));
+            return Err(Error::about(
+                Kind::FlashAddress,
+                What::Nothing,
+                [address.into(), size.into()],
+            ));
         }
         Ok(Self { services, address, size: (size - address) as usize })
     }

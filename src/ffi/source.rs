@@ -6,7 +6,7 @@ use super::{
     services::{HostFile, HostFlash, go_on},
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     model::Source,
 };
 use core::cell::RefCell;
@@ -114,7 +114,7 @@ impl Stream {
                 go_on()?;
             }
             if !self.reader.read(at, piece) {
-                return Err(Error::about(Kind::Read, "the model", [at as u64, 0]).at(at as u64));
+                return Err(Error::about(Kind::Read, What::Model, [at as u64, 0]).at(at as u64));
             }
             if self.swapped {
                 piece.as_chunks_mut::<4>().0.iter_mut().for_each(|group| group.reverse());
@@ -153,7 +153,7 @@ impl Source for Stream {
         if self.len().checked_sub(out.len()).is_none_or(|last| offset > last) {
             let missing = offset.saturating_add(out.len()).saturating_sub(self.len());
             return Err(
-                Error::about(Kind::Truncated, "a field", [missing as u64, 0]).at(offset as u64)
+                Error::about(Kind::Truncated, What::Field, [missing as u64, 0]).at(offset as u64)
             );
         }
         while !out.is_empty() {
@@ -169,7 +169,7 @@ impl Source for Stream {
                 _ => self.window_part(offset, out)?,
             };
             if done == 0 {
-                return Err(Error::about(Kind::Read, "the model", [offset as u64, 0]));
+                return Err(Error::about(Kind::Read, What::Model, [offset as u64, 0]));
             }
             offset += done;
             out = out.get_mut(done..).unwrap_or_default();

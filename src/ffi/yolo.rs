@@ -8,7 +8,7 @@ use super::{
     slice_of,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     tensor::ImageShape,
     vision::{
         yolo::{Detection, Head, Limits, Region},
@@ -53,7 +53,7 @@ impl Net {
             Self::Yolo3(heads) => Yolo3::new(heads)?.detect(outputs, limits, memory),
             Self::Yolo2(net) => match outputs {
                 [output] => net.detect(output, limits, memory),
-                _ => Err(Error::about(Kind::OutputCount, "", [outputs.len() as u64, 1])),
+                _ => Err(Error::about(Kind::OutputCount, What::Nothing, [outputs.len() as u64, 1])),
             },
         }
     }
@@ -82,10 +82,10 @@ unsafe fn open(
     net: &mut dyn FnMut(&mut dyn Iterator<Item = Shape>) -> Result<Net>,
 ) -> Result<()> {
     // SAFETY: the caller's promise.
-    let yolo = unsafe { get_mut("the place for the detector", yolo) }?;
-    for (what, value) in [("threshold", limits.threshold), ("nms_value", limits.nms)] {
+    let yolo = unsafe { get_mut(What::PlaceForTheDetector, yolo) }?;
+    for (what, value) in [(What::Threshold, limits.threshold), (What::NmsValue, limits.nms)] {
         if !(0.0..=1.0).contains(&value) {
-            return Err(Error::about(Kind::Fraction, what, [0; 2]));
+            return Err(Error::of(Kind::Fraction, what));
         }
     }
     let total = heads.iter().try_fold(0usize, |sum, head| sum.checked_add(head.anchor_count));
@@ -96,16 +96,16 @@ unsafe fn open(
     for head in heads {
         // SAFETY: the caller's promise.
         let given =
-            unsafe { slice_of("the anchors", head.anchors.cast::<[f32; 2]>(), head.anchor_count) }?;
+            unsafe { slice_of(What::Anchors, head.anchors.cast::<[f32; 2]>(), head.anchor_count) }?;
         let (own, behind) = core::mem::take(&mut rest)
             .split_at_mut_checked(given.len())
             .ok_or(Error::new(Kind::Allocate))?;
         rest = behind;
         own.iter_mut().zip(given).for_each(|(own, given)| *own = *given);
         let shape = ImageShape::new(head.c as usize, head.h as usize, head.w as usize);
-        shapes
-            .push((shape, own))
-            .map_err(|_| Error::about(Kind::OutputCount, "", [heads.len() as u64, HEADS as u64]))?;
+        shapes.push((shape, own)).map_err(|_| {
+            Error::about(Kind::OutputCount, What::Nothing, [heads.len() as u64, HEADS as u64])
+        })?;
     }
     let net = net(&mut shapes.iter().copied())?;
     let memory = Block::new(net.boxes()?)?;
@@ -127,7 +127,7 @@ pub unsafe extern "C" fn maix_kpu_yolo2_open(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let heads = core::slice::from_ref(get("the output", head)?);
+        let heads = core::slice::from_ref(get(What::TheOutput, head)?);
         open(heads, Limits { threshold, nms }, yolo, &mut |heads| {
             let (shape, anchors) = heads.next().ok_or(Error::new(Kind::Allocate))?;
             Ok(Net::Yolo2(Yolo2::new(shape, anchors)?))
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn maix_kpu_yolo3_open(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let heads = slice_of("the outputs", heads, count)?;
+        let heads = slice_of(What::TheOutputs, heads, count)?;
         open(heads, Limits { threshold, nms }, yolo, &mut |heads| {
             let mut net = Vec::new();
             for (shape, anchors) in heads {
@@ -197,15 +197,15 @@ pub unsafe extern "C" fn maix_kpu_yolo_detect(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let yolo = get_mut("the detector", yolo.cast::<Detector>())?;
-        let found = get_mut("the place for the number", found)?;
-        let values = slice_of("the outputs", values, count)?;
-        let counts = slice_of("the outputs' sizes", counts, count)?;
+        let yolo = get_mut(What::Detector, yolo.cast::<Detector>())?;
+        let found = get_mut(What::PlaceForTheNumber, found)?;
+        let values = slice_of(What::TheOutputs, values, count)?;
+        let counts = slice_of(What::OutputsSizes, counts, count)?;
         let mut outputs = Vec::<&[f32], HEADS>::new();
         for (&output, &len) in values.iter().zip(counts) {
-            outputs
-                .push(slice_of("an output", output, len)?)
-                .map_err(|_| Error::about(Kind::OutputCount, "", [count as u64, HEADS as u64]))?;
+            outputs.push(slice_of(What::AnOutput, output, len)?).map_err(|_| {
+                Error::about(Kind::OutputCount, What::Nothing, [count as u64, HEADS as u64])
+            })?;
         }
         yolo.found = 0;
         yolo.found = yolo.net.detect(&outputs, yolo.limits, &mut yolo.memory)?.len();
@@ -226,14 +226,12 @@ pub unsafe extern "C" fn maix_kpu_yolo_detection(
 ) -> c_int {
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
-        let yolo = get("the detector", yolo.cast::<Detector>())?;
-        let detection = get_mut("the place for the object", detection)?;
-        let found = yolo
-            .memory
-            .get(..yolo.found)
-            .unwrap_or_default()
-            .get(index)
-            .ok_or(Error::about(Kind::DetectionIndex, "", [index as u64, yolo.found as u64]))?;
+        let yolo = get(What::Detector, yolo.cast::<Detector>())?;
+        let detection = get_mut(What::PlaceForTheObject, detection)?;
+        let found =
+            yolo.memory.get(..yolo.found).unwrap_or_default().get(index).ok_or_else(|| {
+                Error::about(Kind::DetectionIndex, What::Nothing, [index as u64, yolo.found as u64])
+            })?;
         let Region { x, y, w, h } = found.region;
         *detection = maix_kpu_detection_t {
             number: found.number,

@@ -2,7 +2,7 @@
 //! how long to wait (docs/formats.md, KPU registers).
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kpu::{
         Accelerator, Job, Layer,
         layer::Words,
@@ -131,7 +131,11 @@ impl<'s, R: Registers> Driver<'s, R> {
         while !self.registers.take_done() {
             if self.registers.milliseconds().wrapping_sub(begin) > TIME_LIMIT_MS {
                 self.registers.reset();
-                return Err(Error::about(Kind::Accelerator, "", [TIME_LIMIT_MS, first as u64]));
+                return Err(Error::about(
+                    Kind::Accelerator,
+                    What::Nothing,
+                    [TIME_LIMIT_MS, first as u64],
+                ));
             }
         }
         Ok(())
@@ -189,7 +193,7 @@ fn is_one_block(row: usize, shape: ImageShape, bytes: usize) -> bool {
     shape.width.is_multiple_of(ROW_BYTES)
         && bytes > 0
         && bytes == shape.elements()
-        && memory::check_range("the image", row, shape).is_ok()
+        && memory::check_range(What::Image, row, shape).is_ok()
 }
 
 fn aligned_address(registers: &impl Registers, bytes: &[u8], alignment: usize) -> Option<u32> {
@@ -210,15 +214,15 @@ fn place(
     let space = core::mem::take(scratch);
     let skip = space.as_ptr().addr().wrapping_neg() & (alignment - 1);
     let wanted = [skip.saturating_add(bytes.len()) as u64, space.len() as u64];
-    let missing = Error::about(Kind::NoMemory, "the KPU's copy of parameters", wanted);
+    let missing = || Error::about(Kind::NoMemory, What::KpuCopyOfParameters, wanted);
     let (copy, rest) = space
         .get_mut(skip..)
         .and_then(|space| space.split_at_mut_checked(bytes.len()))
-        .ok_or(missing)?;
+        .ok_or_else(missing)?;
     *scratch = rest;
     tensor::copy(bytes, copy);
     registers.share(copy);
-    aligned_address(registers, copy, alignment).ok_or(missing)
+    aligned_address(registers, copy, alignment).ok_or_else(missing)
 }
 
 #[cfg(test)]
@@ -489,7 +493,7 @@ mod tests {
             let mut driver = Driver::new(board, &mut scratch);
             log.borrow_mut().unreachable.push(chain.jobs()[1].weights.as_ptr());
             let error = driver.run(&chain.jobs()[1..]).unwrap_err();
-            assert_eq!((error.kind, error.node), (Kind::NoMemory, None));
+            assert_eq!((error.kind(), error.node()), (Kind::NoMemory, None));
             assert_eq!(log.borrow().longest_queue, 0);
         }
     }
@@ -502,9 +506,9 @@ mod tests {
             let mut driver = Driver::new(board, &mut []);
             log.borrow_mut().stuck_after = Some(stuck);
             let error = driver.run(&chain.jobs()).unwrap_err();
-            assert_eq!((error.kind, error.values[0]), (Kind::Accelerator, TIME_LIMIT_MS));
+            assert_eq!((error.kind(), error.values()[0]), (Kind::Accelerator, TIME_LIMIT_MS));
             // The layer that hangs, or the one before, which had not said that it was done.
-            let node = error.values[1] as usize;
+            let node = error.values()[1] as usize;
             assert!(node == stuck || node + 1 == stuck, "{stuck}: {node}");
 
             assert_eq!(log.borrow().resets, 2);
@@ -523,7 +527,7 @@ mod tests {
         let mut jobs = chain.jobs();
         jobs[1].weights = &jobs[1].weights[1..];
         let error = Driver::new(board, &mut []).run(&jobs).unwrap_err();
-        assert_eq!((error.kind, error.node), (Kind::SizeMismatch, None));
+        assert_eq!((error.kind(), error.node()), (Kind::SizeMismatch, None));
         assert_eq!(log.borrow().longest_queue, 0);
     }
 
@@ -543,7 +547,7 @@ mod tests {
             assert_eq!(log.borrow().copies, copies, "{width}");
         }
         let shape = ImageShape::new(1, 1, 64);
-        assert_eq!(driver.upload(32768, shape, &[0; 64]).unwrap_err().kind, Kind::KpuRam);
-        assert_eq!(driver.upload(0, shape, &[0; 65]).unwrap_err().kind, Kind::SizeMismatch);
+        assert_eq!(driver.upload(32768, shape, &[0; 64]).unwrap_err().kind(), Kind::KpuRam);
+        assert_eq!(driver.upload(0, shape, &[0; 65]).unwrap_err().kind(), Kind::SizeMismatch);
     }
 }

@@ -17,7 +17,7 @@ use k210_pac::{
 };
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kpu::{
         driver::{Driver, Registers, TIME_LIMIT_MS},
         layer::Words,
@@ -51,7 +51,7 @@ impl<'s> Hardware<'s> {
     /// memory past the cache; `None` leaves that to the CPU. [`Driver::new`] says what `scratch` is.
     pub fn take(dma_channel: Option<u8>, scratch: &'s mut [u8]) -> Result<Self> {
         if let Some(channel) = dma_channel.filter(|&channel| channel >= DMA_CHANNELS) {
-            return Err(Error::about(Kind::Parameter, "the DMA channel", [channel.into(), 0]));
+            return Err(Error::about(Kind::Parameter, What::DmaChannel, [channel.into(), 0]));
         }
         match TAKEN.swap(true, Ordering::Acquire) {
             true => Err(Error::new(Kind::Busy)),
@@ -190,7 +190,7 @@ impl K210 {
         settle();
         match in_time {
             true => Ok(true),
-            false => Err(Error::about(Kind::Dma, "", [number.into(), TIME_LIMIT_MS])),
+            false => Err(Error::about(Kind::Dma, What::Nothing, [number.into(), TIME_LIMIT_MS])),
         }
     }
 }

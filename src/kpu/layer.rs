@@ -1,7 +1,7 @@
 //! A KPU layer: the twelve 64-bit words that describe it to the hardware (docs/formats.md, KPU layer).
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kpu::memory::{self, RowLayout},
     tensor::ImageShape,
 };
@@ -246,7 +246,7 @@ impl Layer {
                 None => {
                     let bits = words.iter().zip(&expected).find(|(w, e)| w != e);
                     let value = bits.map_or(0, |(w, e)| w ^ e);
-                    Error::about(Kind::Field, "reserved bits of the KPU layer", [value, 0])
+                    Error::about(Kind::Field, What::ReservedBitsOfTheKpuLayer, [value, 0])
                 }
             });
         }
@@ -311,30 +311,30 @@ impl Layer {
             false => Err(Error::about(Kind::Field, what, [value as u64, 0])),
         };
         let (input, output) = (self.input, self.output);
-        possible("in_ch", input.channels, (1..=1024).contains(&input.channels))?;
-        possible("in_h", input.height, (1..=512).contains(&input.height))?;
-        possible("in_w", input.width, (1..=MAX_WIDTH).contains(&input.width))?;
-        possible("out_ch", output.channels, (1..=1024).contains(&output.channels))?;
+        possible(What::InCh, input.channels, (1..=1024).contains(&input.channels))?;
+        possible(What::InH, input.height, (1..=512).contains(&input.height))?;
+        possible(What::InW, input.width, (1..=MAX_WIDTH).contains(&input.width))?;
+        possible(What::OutCh, output.channels, (1..=1024).contains(&output.channels))?;
         let expected = self.pool.output(input, output.channels);
-        possible("out_h", output.height, output.height == expected.height && output.height > 0)?;
-        possible("out_w", output.width, output.width == expected.width && output.width > 0)?;
+        possible(What::OutH, output.height, output.height == expected.height && output.height > 0)?;
+        possible(What::OutW, output.width, output.width == expected.width && output.width > 0)?;
         let same_channels = input.channels == output.channels;
-        possible("out_ch of a depthwise layer", output.channels, !self.depthwise || same_channels)?;
+        possible(What::OutChOfADepthwiseLayer, output.channels, !self.depthwise || same_channels)?;
         let per_load = self.out_ch_per_load;
-        possible("out_ch_per_load", per_load, (1..=output.channels).contains(&per_load))?;
-        possible("load_time", self.loads(), self.loads() <= 64)?;
+        possible(What::OutChPerLoad, per_load, (1..=output.channels).contains(&per_load))?;
+        possible(What::LoadTime, self.loads(), self.loads() <= 64)?;
         let load = per_load * self.taps();
         let load_fits = self.para_size < 1 << PARA_SIZE.bits
             && (self.para_size == load || self.para_size == 2 * load);
-        possible("para_size", self.para_size, load_fits)?;
-        possible("shr_w", self.shr_w as usize, self.shr_w < 16)?;
-        possible("shr_x", self.shr_x as usize, self.shr_x < 16)?;
+        possible(What::ParaSize, self.para_size, load_fits)?;
+        possible(What::ShrW, self.shr_w as usize, self.shr_w < 16)?;
+        possible(What::ShrX, self.shr_x as usize, self.shr_x < 16)?;
         let fits = |value: i64, bits| sign_extend(value as u64, bits) == value;
-        possible("arg_w", self.arg_w as usize, fits(self.arg_w.into(), 24))?;
-        possible("arg_x", self.arg_x as usize, fits(self.arg_x.into(), 24))?;
-        possible("arg_add", self.arg_add as usize, fits(self.arg_add, 40))?;
-        memory::check_range("the input of the KPU layer", self.src_row, input)?;
-        memory::check_range("the output of the KPU layer", self.dst_row, output)?;
+        possible(What::ArgW, self.arg_w as usize, fits(self.arg_w.into(), 24))?;
+        possible(What::ArgX, self.arg_x as usize, fits(self.arg_x.into(), 24))?;
+        possible(What::ArgAdd, self.arg_add as usize, fits(self.arg_add, 40))?;
+        memory::check_range(What::InputOfTheKpuLayer, self.src_row, input)?;
+        memory::check_range(What::OutputOfTheKpuLayer, self.dst_row, output)?;
         Ok(())
     }
 
@@ -379,7 +379,7 @@ const MAX_WIDTH: usize = 15 * memory::ROW_BYTES;
 /// A field of the words.
 #[derive(Clone, Copy)]
 struct Field {
-    name: &'static str,
+    name: What,
     word: usize,
     low: u32,
     bits: u32,
@@ -406,59 +406,59 @@ impl Field {
 }
 
 macro_rules! fields {
-    ($($id:ident $name:literal $word:literal: $low:literal, $bits:literal;)*) => {
-        $(const $id: Field = Field { name: $name, word: $word, low: $low, bits: $bits };)*
+    ($($id:ident $name:ident $word:literal: $low:literal, $bits:literal;)*) => {
+        $(const $id: Field = Field { name: What::$name, word: $word, low: $low, bits: $bits };)*
         const FIELDS: &[Field] = &[$($id,)*];
     };
 }
 
 // Name in the words, word: lowest bit, bits. Sizes and counts are stored minus one.
 fields! {
-    INT_EN "int_en" 0: 0, 1;
-    RAM_FLAG "ram_flag" 0: 1, 1;
-    FULL_ADD "full_add" 0: 2, 1;
-    DEPTH_WISE "depth_wise" 0: 3, 1;
-    SRC_ROW "src_row" 1: 0, 15;
-    DST_ROW "dst_row" 1: 32, 15;
-    IN_CH "in_ch" 2: 0, 10;
-    OUT_CH "out_ch" 2: 32, 10;
-    OUT_CH_PER_LOAD "out_ch_per_load" 2: 48, 10;
-    IN_W "in_w" 3: 0, 10;
-    IN_H "in_h" 3: 10, 9;
-    OUT_W "out_w" 3: 32, 10;
-    OUT_H "out_h" 3: 42, 9;
-    KERNEL "kernel" 4: 0, 3;
-    PAD_TYPE "pad_type" 4: 3, 1;
-    POOL "pool" 4: 4, 4;
-    FIRST_STRIDE "first_stride" 4: 8, 1;
-    BYPASS_CONV "bypass_conv" 4: 9, 1;
-    LOAD_PARA "load_para" 4: 10, 1;
-    DMA_BURST "dma_burst" 4: 16, 8;
-    PAD_VALUE "pad_value" 4: 24, 8;
-    BN_ADDR "bn_addr" 4: 32, 32;
-    LOAD_COOR "load_coor" 5: 0, 1;
-    LOAD_TIME "load_time" 5: 1, 6;
-    PARA_SIZE "para_size" 5: 15, 17;
-    WEIGHT_ADDR "weight_addr" 5: 32, 32;
-    COEF_COLUMN_OFFSET "coef_column_offset" 6: 0, 4;
-    COEF_ROW_OFFSET "coef_row_offset" 6: 4, 12;
-    IN_CHANNEL_ROWS "in_channel_rows" 7: 0, 15;
-    IN_LINE_ROWS "in_line_rows" 7: 16, 4;
-    COEF_SIZE "coef_size" 7: 20, 8;
-    IN_GROUP "in_group" 7: 28, 3;
-    LOAD_ACT "load_act" 7: 31, 1;
-    ACT_ADDR "act_addr" 7: 32, 32;
-    OUT_CHANNEL_ROWS "out_channel_rows" 8: 0, 15;
-    OUT_LINE_ROWS "out_line_rows" 8: 16, 4;
-    OUT_GROUP "out_group" 8: 20, 3;
-    SHR_W "shr_w" 9: 0, 4;
-    SHR_X "shr_x" 9: 4, 4;
-    ARG_W "arg_w" 9: 8, 24;
-    ARG_X "arg_x" 9: 32, 24;
-    ARG_ADD "arg_add" 10: 0, 40;
-    SEND_OUT "send_out" 11: 0, 1;
-    CHANNEL_BYTES "channel_bytes" 11: 16, 16;
-    TOTAL_BYTES "total_bytes" 11: 32, 32;
+    INT_EN IntEn 0: 0, 1;
+    RAM_FLAG RamFlag 0: 1, 1;
+    FULL_ADD FullAdd 0: 2, 1;
+    DEPTH_WISE DepthWise 0: 3, 1;
+    SRC_ROW SrcRow 1: 0, 15;
+    DST_ROW DstRow 1: 32, 15;
+    IN_CH InCh 2: 0, 10;
+    OUT_CH OutCh 2: 32, 10;
+    OUT_CH_PER_LOAD OutChPerLoad 2: 48, 10;
+    IN_W InW 3: 0, 10;
+    IN_H InH 3: 10, 9;
+    OUT_W OutW 3: 32, 10;
+    OUT_H OutH 3: 42, 9;
+    KERNEL Kernel 4: 0, 3;
+    PAD_TYPE PadType 4: 3, 1;
+    POOL Pool 4: 4, 4;
+    FIRST_STRIDE FirstStride 4: 8, 1;
+    BYPASS_CONV BypassConv 4: 9, 1;
+    LOAD_PARA LoadPara 4: 10, 1;
+    DMA_BURST DmaBurst 4: 16, 8;
+    PAD_VALUE PadValue 4: 24, 8;
+    BN_ADDR BnAddr 4: 32, 32;
+    LOAD_COOR LoadCoor 5: 0, 1;
+    LOAD_TIME LoadTime 5: 1, 6;
+    PARA_SIZE ParaSize 5: 15, 17;
+    WEIGHT_ADDR WeightAddr 5: 32, 32;
+    COEF_COLUMN_OFFSET CoefColumnOffset 6: 0, 4;
+    COEF_ROW_OFFSET CoefRowOffset 6: 4, 12;
+    IN_CHANNEL_ROWS InChannelRows 7: 0, 15;
+    IN_LINE_ROWS InLineRows 7: 16, 4;
+    COEF_SIZE CoefSize 7: 20, 8;
+    IN_GROUP InGroup 7: 28, 3;
+    LOAD_ACT LoadAct 7: 31, 1;
+    ACT_ADDR ActAddr 7: 32, 32;
+    OUT_CHANNEL_ROWS OutChannelRows 8: 0, 15;
+    OUT_LINE_ROWS OutLineRows 8: 16, 4;
+    OUT_GROUP OutGroup 8: 20, 3;
+    SHR_W ShrW 9: 0, 4;
+    SHR_X ShrX 9: 4, 4;
+    ARG_W ArgW 9: 8, 24;
+    ARG_X ArgX 9: 32, 24;
+    ARG_ADD ArgAdd 10: 0, 40;
+    SEND_OUT SendOut 11: 0, 1;
+    CHANNEL_BYTES ChannelBytes 11: 16, 16;
+    TOTAL_BYTES TotalBytes 11: 32, 32;
 }
 
 /// The lowest `bits` bits of `value` as a signed number.
@@ -529,7 +529,7 @@ pub(crate) mod tests {
             let mut words = WORDS;
             change(&mut words);
             let error = Layer::decode(&words).unwrap_err();
-            (error.kind, error.what, error.values[0])
+            (error.kind(), error.what(), error.values()[0])
         };
         assert_eq!(error(&|w| w[0] |= 2), (Kind::Field, "ram_flag", 1));
         assert_eq!(error(&|w| w[0] |= 4), (Kind::Field, "full_add", 1));
@@ -560,7 +560,7 @@ pub(crate) mod tests {
         let input = ImageShape::new(1024, 4, 4);
         let layer = |oc| Layer::new(input, oc, Kernel::K3x3, false, Pool::None, true);
         assert_eq!(layer(192).unwrap().loads(), 64);
-        assert_eq!(layer(193).unwrap_err().what, "load_time");
+        assert_eq!(layer(193).unwrap_err().what(), "load_time");
     }
 
     proptest! {
@@ -581,7 +581,7 @@ pub(crate) mod tests {
             };
             match layer.check() {
                 Ok(()) => prop_assert_eq!(Layer::decode(&layer.encode()), Ok(layer)),
-                Err(error) => prop_assert_eq!(error.kind, Kind::KpuRam),
+                Err(error) => prop_assert_eq!(error.kind(), Kind::KpuRam),
             }
         }
 

@@ -1,7 +1,7 @@
 //! KPU RAM: how planar images are packed into its rows of 64 bytes (docs/formats.md, KPU RAM layout).
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     tensor::{ImageShape, copy},
 };
 
@@ -50,7 +50,7 @@ pub const fn rows(shape: ImageShape) -> usize {
 }
 
 /// An error if an image that begins at `row` does not end inside KPU RAM.
-pub fn check_range(what: &'static str, row: usize, shape: ImageShape) -> Result<()> {
+pub fn check_range(what: What, row: usize, shape: ImageShape) -> Result<()> {
     let end = row.saturating_add(rows(shape));
     if end > KPU_RAM_ROWS {
         let bytes = (end as u64).saturating_mul(ROW_BYTES as u64);
@@ -84,7 +84,7 @@ pub fn upload_channel(
     for ((begin, end), line) in
         lines(row, shape, channel).zip(plane.chunks_exact(shape.width.max(1)))
     {
-        copy(line, ram.get_mut(begin..end).ok_or(beyond(end))?);
+        copy(line, ram.get_mut(begin..end).ok_or_else(|| beyond(end))?);
     }
     Ok(())
 }
@@ -96,7 +96,7 @@ pub fn download(ram: &[u8], row: usize, shape: ImageShape, pixels: &mut [u8]) ->
     for (channel, plane) in pixels.chunks_exact_mut(shape.plane().max(1)).enumerate() {
         let places = lines(row, shape, channel);
         for ((begin, end), line) in places.zip(plane.chunks_exact_mut(shape.width.max(1))) {
-            copy(ram.get(begin..end).ok_or(beyond(end))?, line);
+            copy(ram.get(begin..end).ok_or_else(|| beyond(end))?, line);
         }
     }
     Ok(())
@@ -116,26 +116,26 @@ pub(super) fn channel_lines_mut(
     let begin = layout.pitch * (channel & (layout.group - 1));
     let end = if layout.group == 1 { line_bytes } else { begin + layout.pitch };
     let rows = first_row - begin;
-    let lines = ram.get_mut(rows..rows + shape.height * line_bytes).ok_or(beyond(rows))?;
+    let lines = ram.get_mut(rows..rows + shape.height * line_bytes).ok_or_else(|| beyond(rows))?;
     Ok(lines.chunks_exact_mut(line_bytes).filter_map(move |line| line.get_mut(begin..end)))
 }
 
 fn check_image(row: usize, shape: ImageShape) -> Result<()> {
     if shape.channels == 0 || shape.height == 0 || shape.width == 0 {
-        return Err(Error::about(Kind::Field, "a dimension of the image", [0; 2]));
+        return Err(Error::of(Kind::Field, What::DimensionOfTheImage));
     }
-    check_range("the image", row, shape)
+    check_range(What::Image, row, shape)
 }
 
 fn check_bytes(bytes: usize, wanted: usize) -> Result<()> {
     if bytes != wanted {
-        return Err(Error::about(Kind::SizeMismatch, "the image", [bytes as u64, wanted as u64]));
+        return Err(Error::about(Kind::SizeMismatch, What::Image, [bytes as u64, wanted as u64]));
     }
     Ok(())
 }
 
 fn beyond(end: usize) -> Error {
-    Error::about(Kind::KpuRam, "the image", [end as u64, KPU_RAM_BYTES as u64])
+    Error::about(Kind::KpuRam, What::Image, [end as u64, KPU_RAM_BYTES as u64])
 }
 
 /// Byte ranges of the lines of all channels, one after the other.
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn bad_images_are_errors() {
         let mut ram = vec![0; KPU_RAM_BYTES];
-        let kind = |r: Result<()>| r.unwrap_err().kind;
+        let kind = |r: Result<()>| r.unwrap_err().kind();
         let shape = ImageShape::new(1, 2, 2);
         assert_eq!(kind(upload(&mut ram, 0, shape, &[0; 3])), Kind::SizeMismatch);
         assert_eq!(kind(upload(&mut ram, 32767, shape, &[0; 4])), Kind::KpuRam);

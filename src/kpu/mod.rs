@@ -11,7 +11,7 @@ mod reference;
 pub mod simulator;
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     tensor::ImageShape,
 };
 
@@ -73,14 +73,14 @@ impl<'p> Job<'p> {
         layer.check()?;
         let load = layer.weights_bytes(self.eight_bit) / layer.output.channels.max(1);
         if layer.para_size != layer.out_ch_per_load * load {
-            return Err(Error::about(Kind::Field, "para_size", [layer.para_size as u64, 0]));
+            return Err(Error::about(Kind::Field, What::ParaSize, [layer.para_size as u64, 0]));
         }
         let mismatch = |what, bytes: usize, wanted: usize| {
             Error::about(Kind::SizeMismatch, what, [bytes as u64, wanted as u64])
         };
         for (what, bytes, wanted) in [
-            ("the batch norm", self.batch_norm.len(), layer.batch_norm_bytes()),
-            ("the weights", self.weights.len(), layer.weights_bytes(self.eight_bit)),
+            (What::BatchNorm, self.batch_norm.len(), layer.batch_norm_bytes()),
+            (What::Weights, self.weights.len(), layer.weights_bytes(self.eight_bit)),
         ] {
             if bytes != wanted {
                 return Err(mismatch(what, bytes, wanted));
@@ -89,6 +89,6 @@ impl<'p> Job<'p> {
         let activation = self.activation;
         activation
             .try_into()
-            .map_err(|_| mismatch("the activation table", activation.len(), ACTIVATION_BYTES))
+            .map_err(|_| mismatch(What::ActivationTable, activation.len(), ACTIVATION_BYTES))
     }
 }

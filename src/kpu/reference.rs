@@ -1,7 +1,7 @@
 //! One KPU layer, computed as plainly as docs/formats.md (KPU arithmetic) describes it.
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kpu::{
         Job, Kernel, Layer,
         arithmetic::{Activation, BatchNorm, Rounding},
@@ -18,7 +18,7 @@ pub(super) fn run(
     rounding: Rounding,
 ) -> Result<()> {
     let layer = &job.layer;
-    let short = Error::about(Kind::NoMemory, "the simulator's scratch", [0; 2]);
+    let short = Error::of(Kind::NoMemory, What::SimulatorsScratch);
     let (input, rest) = scratch.split_at_mut_checked(layer.input.elements()).ok_or(short)?;
     let (plane, rest) = rest.split_at_mut_checked(layer.input.plane()).ok_or(short)?;
     let (output, _) = rest.split_at_mut_checked(layer.output.plane()).ok_or(short)?;

@@ -1,7 +1,7 @@
 //! The KPU on a PC: the same bits as the chip's, in memory that the caller lends.
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kpu::{Accelerator, Activation, Job, Level, Rounding, fast, memory::KPU_RAM_BYTES, reference},
 };
 
@@ -33,8 +33,8 @@ impl<'a> Simulator<'a> {
             true => Ok(()),
             false => Err(Error::about(Kind::NoMemory, what, [wanted as u64, bytes as u64])),
         };
-        enough("the simulator's KPU RAM", ram.len(), KPU_RAM_BYTES)?;
-        enough("the simulator's scratch", scratch.len(), SCRATCH_BYTES)?;
+        enough(What::SimulatorsKpuRam, ram.len(), KPU_RAM_BYTES)?;
+        enough(What::SimulatorsScratch, scratch.len(), SCRATCH_BYTES)?;
         Ok(Self {
             ram,
             scratch,
@@ -305,7 +305,7 @@ mod tests {
         let job = case.job();
         let mut what = |job| {
             let error = simulator.run(&[job]).unwrap_err();
-            (error.kind, error.what, error.values[0])
+            (error.kind(), error.what(), error.values()[0])
         };
         let size = Kind::SizeMismatch;
         assert_eq!(what(Job { weights: &[0; 5], ..job }), (size, "the weights", 5));
@@ -317,6 +317,6 @@ mod tests {
         assert_eq!(what(outside).0, Kind::KpuRam);
         let mut short = vec![0; KPU_RAM_BYTES - 1];
         let error = Simulator::new(&mut short, &mut scratch).err().unwrap();
-        assert_eq!(error.kind, Kind::NoMemory);
+        assert_eq!(error.kind(), Kind::NoMemory);
     }
 }

@@ -1,7 +1,7 @@
 //! Tells a kmodel that we run from everything else that lies at flash addresses and in files.
 
 use super::{source::Source, v4};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, What};
 
 /// A version that this library runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub fn version(source: &dyn Source) -> Result<Version> {
     }
     source.read(0, head.get_mut(..len).unwrap_or_default())?;
     if len < 8 {
-        return Err(Error::about(Kind::Truncated, "the header", [8 - len as u64, 0]).at(len as u64));
+        return Err(Error::about(Kind::Truncated, What::Header, [8 - len as u64, 0]).at(len as u64));
     }
     recognise(&head)
 }
@@ -34,7 +34,8 @@ pub fn version(source: &dyn Source) -> Result<Version> {
 fn recognise(head: &[u8; 16]) -> Result<Version> {
     let [a, b, c, d, e, f, g, h, ..] = *head;
     let (first, second) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
-    let numbered = |kind, number: u32| Err(Error::about(kind, "", [number.into(), 0]).at(0));
+    let numbered =
+        |kind, number: u32| Err(Error::about(kind, What::Nothing, [number.into(), 0]).at(0));
     match (first, second) {
         (3, _) => Ok(Version::V3),
         (v4::IDENTIFIER, 4) => Ok(Version::V4),
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     fn kind(bytes: &[u8]) -> Kind {
-        version(&bytes).expect_err("not a kmodel").kind
+        version(&bytes).expect_err("not a kmodel").kind()
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub mod v3;
 pub mod v4;
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kpu::memory::ROW_BYTES,
     tensor::{Dtype, ImageShape, Shape},
 };
@@ -183,8 +183,9 @@ impl Model {
     /// The operator number of a node, as the file has it.
     pub fn opcode(&self, source: &dyn Source, index: u32) -> Result<u32> {
         let count = self.node_count();
-        let missing = Error::about(Kind::LayerIndex, "", [index.into(), count.into()]);
-        self.bodies(source).nth(index as usize).ok_or(missing)?.map(|body| body.opcode)
+        let missing =
+            || Error::about(Kind::LayerIndex, What::Nothing, [index.into(), count.into()]);
+        self.bodies(source).nth(index as usize).ok_or_else(missing)?.map(|body| body.opcode)
     }
 
     fn bodies<'s>(&self, source: &'s dyn Source) -> node::Bodies<'s> {

@@ -4,7 +4,7 @@ use super::{
     reader::{Field, Reader, Sink, body},
     source::Source,
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, What};
 
 body! {
     /// The header of a node.
@@ -89,7 +89,7 @@ impl<'s> Bodies<'s> {
         let missing = end.saturating_sub(self.source.len());
         let is_last = self.index + 1 == self.count;
         if missing > 0 && (missing > MISSING_PADDING || !is_last) {
-            return Err(Error::about(Kind::Truncated, "the body", [missing as u64, 0])
+            return Err(Error::about(Kind::Truncated, What::Body, [missing as u64, 0])
                 .at_node(self.index)
                 .at(self.source.len() as u64));
         }

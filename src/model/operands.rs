@@ -5,7 +5,7 @@ use super::{
     source::Span,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     tensor::Dtype,
 };
 
@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Operand {
     /// What the node calls it.
-    pub what: &'static str,
+    pub what: What,
     /// The bytes that are set apart for it.
     pub range: Range,
     /// The type of element that the operator wants.
@@ -41,12 +41,12 @@ pub struct Operands {
     /// Parameters.
     pub parameters: [Option<Parameters>; 3],
     /// What is not possible of the node, by name and value.
-    impossible: Option<(&'static str, u64)>,
+    impossible: Option<(What, u64)>,
 }
 
 impl Operand {
     /// A tensor.
-    pub const fn new(what: &'static str, range: Range, dtype: Dtype, elements: usize) -> Self {
+    pub const fn new(what: What, range: Range, dtype: Dtype, elements: usize) -> Self {
         Self { what, range, dtype, elements }
     }
 
@@ -80,7 +80,7 @@ impl Operands {
 
     /// Adds a tensor that is read.
     #[inline(never)]
-    pub(super) fn read(&mut self, what: &'static str, range: &Range, dtype: Dtype, n: usize) {
+    pub(super) fn read(&mut self, what: What, range: &Range, dtype: Dtype, n: usize) {
         if let Some(free) = self.inputs.iter_mut().find(|input| input.is_none()) {
             *free = Some(Operand::new(what, *range, dtype, n));
         }
@@ -89,7 +89,7 @@ impl Operands {
     /// Sets the tensor that is written.
     #[inline(never)]
     pub(super) fn write(&mut self, range: &Range, dtype: Dtype, n: usize) {
-        self.output = Some(Operand::new("output", *range, dtype, n));
+        self.output = Some(Operand::new(What::Output, *range, dtype, n));
     }
 
     /// Adds parameters whose address must be a multiple of `align`.
@@ -104,7 +104,7 @@ impl Operands {
     #[inline(never)]
     pub(super) fn sizes<const N: usize>(
         &mut self,
-        what: &'static str,
+        what: What,
         value: i32,
         sizes: Option<[usize; N]>,
     ) -> [usize; N] {

@@ -1,7 +1,7 @@
 //! Byte ranges of a model's memories.
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kpu::memory::KPU_RAM_BYTES,
     model::reader::{Field, Reader, Sink, body, choice},
     tensor::Dtype,
@@ -9,7 +9,7 @@ use crate::{
 
 choice! {
     /// Where a range lies.
-    Memory, "memory" {
+    Memory, Memory {
         /// Constants of the file, read-only.
         Constants = 0,
         /// Main memory, the arena.
@@ -21,7 +21,7 @@ choice! {
 
 impl Field for Dtype {
     fn read(reader: &mut Reader<'_>) -> Self {
-        match reader.choice("element type", 2) {
+        match reader.choice(What::ElementType, 2) {
             0 => Dtype::F32,
             _ => Dtype::U8,
         }
@@ -67,7 +67,7 @@ impl Range {
     }
 
     /// Checks that the range lies inside its memory.
-    pub fn check(&self, what: &'static str, limits: &Limits) -> Result<()> {
+    pub fn check(&self, what: What, limits: &Limits) -> Result<()> {
         let size = match self.memory {
             Memory::Constants => u64::from(limits.constants),
             Memory::Main => u64::from(limits.main),
@@ -83,7 +83,7 @@ impl Range {
     /// and holding `needed` elements.
     pub fn check_read(
         &self,
-        what: &'static str,
+        what: What,
         dtype: Dtype,
         needed: usize,
         limits: &Limits,
@@ -115,7 +115,7 @@ impl Range {
     /// Checks a tensor that the CPU writes: as [`check_read`](Self::check_read), in main memory.
     pub fn check_write(
         &self,
-        what: &'static str,
+        what: What,
         dtype: Dtype,
         needed: usize,
         limits: &Limits,
@@ -127,15 +127,9 @@ impl Range {
     }
 
     /// Checks that writing `len` bytes of `output` leaves the `own` bytes of this input alone.
-    pub fn check_apart(
-        &self,
-        what: &'static str,
-        own: usize,
-        output: &Range,
-        len: usize,
-    ) -> Result<()> {
+    pub fn check_apart(&self, what: What, own: usize, output: &Range, len: usize) -> Result<()> {
         let (a, b) = (u64::from(self.start), u64::from(output.start));
         let apart = self.memory != output.memory || a + own as u64 <= b || b + len as u64 <= a;
-        if apart { Ok(()) } else { Err(Error::about(Kind::Overlap, what, [0; 2])) }
+        if apart { Ok(()) } else { Err(Error::of(Kind::Overlap, what)) }
     }
 }

@@ -1,7 +1,7 @@
 //! The one place that turns bytes into fields, and fields into bytes.
 
 use super::source::{Source, Span, truncated};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, What};
 
 /// Receives the bytes of what is written.
 pub type Sink<'w> = &'w mut dyn FnMut(&[u8]);
@@ -94,7 +94,7 @@ impl<'s> Reader<'s> {
 
     /// Reads a number that must be less than `count`.
     #[inline(never)]
-    pub(super) fn choice(&mut self, what: &'static str, count: u32) -> u32 {
+    pub(super) fn choice(&mut self, what: What, count: u32) -> u32 {
         let (offset, number) = (self.offset, self.field());
         if number >= count {
             let error = Error::about(Kind::Field, what, [u64::from(number), 0]);
@@ -206,7 +206,7 @@ macro_rules! body {
 
 /// Defines an enum that is stored as a u32, counted from 0, with its [`Field`] implementation.
 macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$item_doc:meta])* $item:ident = $value:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident, $what:ident { $($(#[$item_doc:meta])* $item:ident = $value:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u32)]
@@ -216,7 +216,7 @@ macro_rules! choice {
             #[inline(never)]
             fn read(reader: &mut Reader<'_>) -> Self {
                 const ALL: &[$name] = &[$($name::$item,)*];
-                let number = reader.choice($what, ALL.len() as u32);
+                let number = reader.choice(crate::error::What::$what, ALL.len() as u32);
                 ALL.get(number as usize).copied().unwrap_or(ALL[0])
             }
 
@@ -231,7 +231,7 @@ pub(super) use {body, choice};
 
 /// A count that must lie in `1..=max`.
 #[inline(never)]
-pub(super) fn count(what: &'static str, value: i64, max: i64) -> Result<usize> {
+pub(super) fn count(what: What, value: i64, max: i64) -> Result<usize> {
     if (1..=max).contains(&value) {
         Ok(value as usize)
     } else {

@@ -1,7 +1,7 @@
 //! Where the bytes of a model come from: memory, a file or flash.
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     tensor::copy,
 };
 
@@ -64,5 +64,5 @@ impl Span {
 #[inline(never)]
 pub(crate) fn truncated(offset: usize, len: usize, size: usize) -> Error {
     let missing = offset.saturating_add(len).saturating_sub(size);
-    Error::about(Kind::Truncated, "a field", [missing as u64, 0]).at(offset as u64)
+    Error::about(Kind::Truncated, What::Field, [missing as u64, 0]).at(offset as u64)
 }

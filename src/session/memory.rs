@@ -1,7 +1,7 @@
 //! What nodes read and write: main memory, constants, and parameters of the file.
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kpu::{Accelerator, driver::ACTIVATION_ALIGNMENT},
     model::{
         Source, Span,
@@ -70,11 +70,9 @@ impl<'m> Memory<'m> {
         let (main, buffer) = memory
             .get_mut(skip..)
             .and_then(|memory| memory.split_at_mut_checked(main))
-            .ok_or(Error::about(
-                Kind::NoMemory,
-                "the model's main memory",
-                [needed as u64, have as u64],
-            ))?;
+            .ok_or_else(|| {
+                Error::about(Kind::NoMemory, What::ModelsMainMemory, [needed as u64, have as u64])
+            })?;
         main.fill(0);
         Ok(Self { source, constants, main, buffer })
     }
@@ -93,7 +91,7 @@ impl<'m> Memory<'m> {
     pub fn main_mut(&mut self, span: Span) -> Result<&mut [u8]> {
         let len = self.main.len();
         let end = span.offset.saturating_add(span.len);
-        self.main.get_mut(span.offset..end).ok_or(outside(span, len))
+        self.main.get_mut(span.offset..end).ok_or_else(|| outside(span, len))
     }
 
     /// What a node reads and writes; the output is in main memory and apart from the inputs.
@@ -106,8 +104,9 @@ impl<'m> Memory<'m> {
         });
         let end = write.offset.saturating_add(write.len);
         let (before, rest) =
-            self.main.split_at_mut_checked(write.offset).ok_or(outside(write, len))?;
-        let (output, behind) = rest.split_at_mut_checked(write.len).ok_or(outside(write, len))?;
+            self.main.split_at_mut_checked(write.offset).ok_or_else(|| outside(write, len))?;
+        let (output, behind) =
+            rest.split_at_mut_checked(write.len).ok_or_else(|| outside(write, len))?;
         let (before, behind) = (&*before, &*behind);
         let mut buffer = &mut *self.buffer;
         let mut bound = [&[][..]; 3];
@@ -152,8 +151,8 @@ fn read<'b>(source: &dyn Source, span: Span, buffer: &mut &'b mut [u8]) -> Resul
     let (have, skip) = (space.len(), padding(space, BUFFER_ALIGNMENT));
     let needed = skip.saturating_add(span.len);
     let (own, rest) =
-        space.get_mut(skip..).and_then(|space| space.split_at_mut_checked(span.len)).ok_or(
-            Error::about(Kind::NoMemory, "the parameters of a node", [needed as u64, have as u64]),
+        space.get_mut(skip..).and_then(|space| space.split_at_mut_checked(span.len)).ok_or_else(
+            || Error::about(Kind::NoMemory, What::ParametersOfANode, [needed as u64, have as u64]),
         )?;
     *buffer = rest;
     source.read(span.offset, own)?;
@@ -173,7 +172,7 @@ fn padding(bytes: &[u8], align: usize) -> usize {
 
 fn outside(span: Span, size: usize) -> Error {
     let end = span.offset.saturating_add(span.len);
-    Error::about(Kind::OutOfMemoryRange, "what a node reads or writes", [end as u64, size as u64])
+    Error::about(Kind::OutOfMemoryRange, What::WhatANodeReadsOrWrites, [end as u64, size as u64])
 }
 
 /// The floats of bound bytes, whose alignment [`Memory::bind`] has checked.
@@ -207,5 +206,5 @@ pub fn cast_mut<T: bytemuck::NoUninit + bytemuck::AnyBitPattern>(
 }
 
 fn misaligned(len: usize) -> Error {
-    Error::about(Kind::Misaligned, "a tensor", [len as u64, 4])
+    Error::about(Kind::Misaligned, What::ATensor, [len as u64, 4])
 }

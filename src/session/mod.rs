@@ -6,7 +6,7 @@ mod v3;
 mod v4;
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     input::{Conversion, Input},
     kpu::{
         Accelerator,
@@ -112,7 +112,7 @@ impl<'m> Session<'m> {
         let required = Requirements::of(&model, source)?;
         if memory.len() < required.bytes() {
             let sizes = [required.bytes() as u64, memory.len() as u64];
-            return Err(Error::about(Kind::NoMemory, "the model's working memory", sizes));
+            return Err(Error::about(Kind::NoMemory, What::ModelsWorkingMemory, sizes));
         }
         let metadata = model.metadata(source);
         Ok(Self {
@@ -162,7 +162,7 @@ impl<'m> Session<'m> {
         let last = self.model.nodes(source).nth(self.layers as usize - 1);
         match last {
             Some(node) if index == 0 => self.model.node_output(source, &node?),
-            _ => Err(Error::about(Kind::OutputIndex, "", [index.into(), 1])),
+            _ => Err(Error::about(Kind::OutputIndex, What::Nothing, [index.into(), 1])),
         }
     }
 
@@ -176,13 +176,13 @@ impl<'m> Session<'m> {
         let has = self.model.output(self.memory.source(), index)?.elements();
         if elements(&shape) != Some(has) {
             let given = elements(&shape).map_or(u64::MAX, |n| n as u64);
-            return Err(Error::about(Kind::OutputShape, "", [given, has as u64]));
+            return Err(Error::about(Kind::OutputShape, What::Nothing, [given, has as u64]));
         }
         self.shapes.retain(|(i, _)| *i != index);
         let full = |_| {
             Error::about(
                 Kind::Count,
-                "outputs with a shape of their own",
+                What::OutputsWithAShapeOfTheirOwn,
                 [SHAPES as u64 + 1, SHAPES as u64],
             )
         };
@@ -193,7 +193,7 @@ impl<'m> Session<'m> {
     pub fn set_layers(&mut self, layers: u32) -> Result<()> {
         let all = self.model.node_count();
         if layers > all {
-            return Err(Error::about(Kind::LayerCount, "", [layers.into(), all.into()]));
+            return Err(Error::about(Kind::LayerCount, What::Nothing, [layers.into(), all.into()]));
         }
         self.layers = if layers == 0 { all } else { layers };
         Ok(())
@@ -224,7 +224,11 @@ impl<'m> Session<'m> {
     ) -> Result<()> {
         let count = self.model.input_count();
         if inputs.len() != count as usize {
-            return Err(Error::about(Kind::InputCount, "", [inputs.len() as u64, count.into()]));
+            return Err(Error::about(
+                Kind::InputCount,
+                What::Nothing,
+                [inputs.len() as u64, count.into()],
+            ));
         }
         for (index, input) in inputs.iter().enumerate() {
             self.put(accelerator, index as u32, input)?;
@@ -245,7 +249,7 @@ impl<'m> Session<'m> {
                 let span = Span { offset: start, len: tensor.bytes() };
                 input.put(&tensor, &self.conversion, self.memory.main_mut(span)?)
             }
-            Place::Constants(_) => Err(Error::about(Kind::WrongMemory, "the input", [0; 2])),
+            Place::Constants(_) => Err(Error::of(Kind::WrongMemory, What::TheInput)),
         }
     }
 
@@ -271,7 +275,7 @@ impl<'m> Session<'m> {
         let len = tensor.bytes();
         match tensor.place {
             Place::Main(offset) => self.memory.main(Span { offset, len }),
-            _ => Err(Error::about(Kind::WrongMemory, "the output", [2, 0])),
+            _ => Err(Error::about(Kind::WrongMemory, What::TheOutput, [2, 0])),
         }
     }
 
@@ -285,7 +289,7 @@ impl<'m> Session<'m> {
         let tensor = self.output(index)?;
         if bytes.len() != tensor.bytes() {
             let sizes = [bytes.len() as u64, tensor.bytes() as u64];
-            return Err(Error::about(Kind::BufferSize, "the buffer for the output", sizes));
+            return Err(Error::about(Kind::BufferSize, What::BufferForTheOutput, sizes));
         }
         match tensor.place {
             Place::Main(offset) => {
@@ -309,7 +313,7 @@ impl<'m> Session<'m> {
     /// An output as floats, if it is of that type.
     pub fn output_floats(&self, index: u32) -> Result<&[f32]> {
         if self.output(index)?.dtype != Dtype::F32 {
-            return Err(Error::about(Kind::WrongDtype, "the output", [Dtype::U8.code(), 0]));
+            return Err(Error::about(Kind::WrongDtype, What::TheOutput, [Dtype::U8.code(), 0]));
         }
         memory::cast(self.output_bytes(index)?)
     }

@@ -2,7 +2,7 @@
 
 use super::memory::{Bound, Memory, floats, floats_mut};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kernels::{
         Clamp, Layout,
         binary::{self, Broadcast},
@@ -58,7 +58,7 @@ pub(super) fn run(
         }
         _ => compute(operator, memory.bind(&operands)?)
             // The checks of the loader make this impossible.
-            .ok_or(Error::about(Kind::Field, "a size of the layer", [0; 2])),
+            .ok_or(Error::of(Kind::Field, What::SizeOfTheLayer)),
     }
 }
 
@@ -127,16 +127,12 @@ fn concat(b: &ConcatRanges, memory: &mut Memory<'_>) -> Result<()> {
         let range = Range { memory: Place::Main, dtype: Dtype::U8, start: address, size };
         Operand::new(what, range, Dtype::U8, size as usize)
     };
-    let output = bytes("output", b.output, b.bytes as u32);
+    let output = bytes(What::Output, b.output, b.bytes as u32);
     let mut offset = 0;
     b.each(memory.source(), &mut |range| {
-        let input = bytes("input", range.address, range.size);
+        let input = bytes(What::Input, range.address, range.size);
         let ([x, ..], y) = memory.bind(&Operands::one(input, output))?;
-        copy::concat(x, y, 1, offset).ok_or(Error::about(
-            Kind::Field,
-            "a size of the layer",
-            [0; 2],
-        ))?;
+        copy::concat(x, y, 1, offset).ok_or(Error::of(Kind::Field, What::SizeOfTheLayer))?;
         offset += range.size as usize;
         Ok(())
     })

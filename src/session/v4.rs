@@ -2,7 +2,7 @@
 
 use super::memory::{Bound, Memory, floats, floats_mut, integers};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kernels::{
         binary, conv2d, conv2d_transpose, copy, gather, matmul, nnil, normalize, pad, quantize,
         quantized_binary, quantized_conv2d, reduce, reduce_window, resize, unary,
@@ -41,12 +41,12 @@ pub(super) fn run(
             kpu_conv(b, bound, accelerator)
         }
         // The checks of the loader make `None` impossible.
-        _ => compute(operator, memory.bind(&operands)?).ok_or(inconsistent()),
+        _ => compute(operator, memory.bind(&operands)?).ok_or_else(inconsistent),
     }
 }
 
 fn inconsistent() -> Error {
-    Error::about(Kind::Field, "a size of the node", [0; 2])
+    Error::of(Kind::Field, What::SizeOfTheNode)
 }
 
 /// Runs a node that the CPU computes; `None` if its kernel does not accept the sizes.
@@ -145,9 +145,9 @@ pub(super) fn concatenated(
         Ok(())
     })?;
     // Bytes are put together, whatever they stand for.
-    let output = Operand::new("output", b.output, Dtype::U8, total);
+    let output = Operand::new(What::Output, b.output, Dtype::U8, total);
     inputs.each(source, &mut |range, dim| {
-        let input = Operand::new("input", range, Dtype::U8, b.input_bytes(dim)?);
+        let input = Operand::new(What::Input, range, Dtype::U8, b.input_bytes(dim)?);
         each(Operands::one(input, output))
     })
 }
@@ -157,7 +157,7 @@ fn concat(b: &Concat, inputs: &ConcatInputs, memory: &mut Memory<'_>) -> Result<
     let mut offset = 0;
     concatenated(b, inputs, source, &mut |operands| {
         let ([x, ..], y) = memory.bind(&operands)?;
-        copy::concat(x, y, outer, offset).ok_or(inconsistent())?;
+        copy::concat(x, y, outer, offset).ok_or_else(inconsistent)?;
         offset += x.len().checked_div(outer).unwrap_or(0);
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! Features of faces: their 8-bit code, their length, and how alike two of them are.
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     math::{fma, sqrt},
 };
 
@@ -50,7 +50,7 @@ fn same_length(a: usize, b: usize) -> Result<()> {
     if a == b {
         return Ok(());
     }
-    Err(Error::about(Kind::FeatureLength, "the other feature", [a as u64, b as u64]))
+    Err(Error::about(Kind::FeatureLength, What::OtherFeature, [a as u64, b as u64]))
 }
 
 #[cfg(test)]

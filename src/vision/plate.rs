@@ -1,7 +1,7 @@
 //! The seven heads behind CanMV's licence plate model: fully connected, one per character.
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     math::fma,
 };
 
@@ -31,10 +31,14 @@ pub const fn weights_size(features: usize) -> usize {
 pub fn recognize(features: &[f32], weights: &[u8], scores: &mut [f32; SCORES]) -> Result<()> {
     let needed = weights_size(features.len());
     if !features.len().is_multiple_of(CLASSES.len()) || features.is_empty() {
-        return Err(Error::about(Kind::PlateFeatures, "", [features.len() as u64, 0]));
+        return Err(Error::about(Kind::PlateFeatures, What::Nothing, [features.len() as u64, 0]));
     }
     if weights.len() != needed {
-        return Err(Error::about(Kind::PlateWeights, "", [weights.len() as u64, needed as u64]));
+        return Err(Error::about(
+            Kind::PlateWeights,
+            What::Nothing,
+            [weights.len() as u64, needed as u64],
+        ));
     }
     let part = features.len() / CLASSES.len();
     let (mut features, mut scores) = (features, scores.as_mut_slice());

@@ -5,7 +5,7 @@ use core::cell::Cell;
 
 use super::scores::{maximum, sigmoid};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     math::fma,
     tensor::{ImageShape, elements},
 };
@@ -155,12 +155,12 @@ impl<'a> Head<'a> {
         let values = channels.checked_div(anchors.len()).unwrap_or(0);
         if values < BOX_VALUES || values * anchors.len() != channels {
             let numbers = [channels as u64, anchors.len() as u64];
-            return Err(Error::about(Kind::Anchors, "", numbers));
+            return Err(Error::about(Kind::Anchors, What::Nothing, numbers));
         }
         let size = elements(&[1, channels, shape.height, shape.width]);
         if size.is_none_or(|size| size == 0 || u32::try_from(size).is_err()) {
             let numbers = [shape.width as u64, shape.height as u64];
-            return Err(Error::about(Kind::Grid, "", numbers));
+            return Err(Error::about(Kind::Grid, What::Nothing, numbers));
         }
         Ok(Self { shape, anchors, unit, values })
     }
@@ -307,12 +307,12 @@ pub(super) fn detect<'m>(
 fn check(heads: &[Head<'_>], outputs: &[&[f32]], memory: &[Detection]) -> Result<()> {
     if heads.len() != outputs.len() {
         let numbers = [outputs.len() as u64, heads.len() as u64];
-        return Err(Error::about(Kind::OutputCount, "", numbers));
+        return Err(Error::about(Kind::OutputCount, What::Nothing, numbers));
     }
     for (head, output) in heads.iter().zip(outputs) {
         if output.len() != head.shape.elements() {
             let numbers = [output.len() as u64, head.shape.elements() as u64];
-            return Err(Error::about(Kind::OutputValues, "", numbers));
+            return Err(Error::about(Kind::OutputValues, What::Nothing, numbers));
         }
     }
     let needed: usize = heads.iter().map(Head::boxes).sum();
@@ -320,7 +320,7 @@ fn check(heads: &[Head<'_>], outputs: &[&[f32]], memory: &[Detection]) -> Result
         let bytes = |boxes: usize| (boxes * size_of::<Detection>()) as u64;
         return Err(Error::about(
             Kind::NoMemory,
-            "the list of boxes",
+            What::ListOfBoxes,
             [bytes(needed), bytes(memory.len())],
         ));
     }

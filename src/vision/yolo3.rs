@@ -3,7 +3,7 @@
 
 use super::yolo::{self, Classes, Detection, Head, Limits};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     tensor::ImageShape,
 };
 
@@ -18,7 +18,7 @@ impl<'a> Yolo3<'a> {
     /// `net` (width, height) pixels. The classes follow from the channels: anchors * (5 + classes).
     pub fn head(shape: ImageShape, anchors: &'a [[f32; 2]], net: (u32, u32)) -> Result<Head<'a>> {
         if net.0 == 0 || net.1 == 0 {
-            return Err(Error::about(Kind::Grid, "", [net.0.into(), net.1.into()]));
+            return Err(Error::about(Kind::Grid, What::Nothing, [net.0.into(), net.1.into()]));
         }
         Head::new(shape, anchors, [net.0 as f32, net.1 as f32])
     }
@@ -26,12 +26,12 @@ impl<'a> Yolo3<'a> {
     /// For the model's outputs, in the order in which [`Self::detect`] gets their values.
     pub fn new(heads: &'a [Head<'a>]) -> Result<Self> {
         let [first, others @ ..] = heads else {
-            return Err(Error::about(Kind::OutputCount, "", [0, 1]));
+            return Err(Error::about(Kind::OutputCount, What::Nothing, [0, 1]));
         };
         let classes = first.classes();
         if let Some(other) = others.iter().find(|other| other.classes() != classes) {
             let numbers = [other.classes() as u64, classes as u64];
-            return Err(Error::about(Kind::ClassCount, "", numbers));
+            return Err(Error::about(Kind::ClassCount, What::Nothing, numbers));
         }
         Ok(Self { heads })
     }

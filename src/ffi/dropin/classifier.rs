@@ -16,7 +16,7 @@ use super::{
     models::dma_channel,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     input::{Image, Input, PixelFormat},
     tensor::Dtype,
     vision::classifier::{Capacity, File, Form},
@@ -60,7 +60,7 @@ fn number(body: impl FnOnce() -> Result<usize>) -> c_int {
         result = body()?;
         Ok(())
     });
-    match (code, last().map(|error| error.kind)) {
+    match (code, last().map(|error| error.kind())) {
         (0, _) => result as c_int,
         (_, Some(kind)) => -errno(kind, code),
         (_, None) => -code,
@@ -89,27 +89,27 @@ fn errno(kind: Kind, code: c_int) -> c_int {
 /// It was made here and not deleted, or is NULL.
 unsafe fn trained<'c>(classifier: *mut c_void) -> Result<&'c mut Trained> {
     // SAFETY: the caller's promise.
-    unsafe { get_mut("the classifier", classifier.cast()) }
+    unsafe { get_mut(What::Classifier, classifier.cast()) }
 }
 
 /// A count of the firmware's.
-fn count(what: &'static str, value: c_int) -> Result<usize> {
-    let wrong = Error::about(Kind::Parameter, what, [value as u64, 0]);
-    usize::try_from(value).map_err(|_| wrong)
+fn count(what: What, value: c_int) -> Result<usize> {
+    let wrong = |_| Error::about(Kind::Parameter, what, [value as u64, 0]);
+    usize::try_from(value).map_err(wrong)
 }
 
 /// The length of a model's features: as asked for, else what the model gives, 768 at most.
 fn feature_length(model: *mut c_void, asked: c_int) -> Result<usize> {
     let output = Context::find(model)?.opened()?.session.output(0)?;
     if output.dtype != Dtype::F32 {
-        return Err(Error::about(Kind::WrongDtype, "the output", [output.dtype.code(), 0]));
+        return Err(Error::about(Kind::WrongDtype, What::TheOutput, [output.dtype.code(), 0]));
     }
     let has = output.elements();
-    match count("the feature length", asked)? {
+    match count(What::FeatureLength, asked)? {
         0 => Ok(has.min(USUAL_FEATURE)),
         asked if asked <= has => Ok(asked),
         asked => {
-            let what = "the model gives";
+            let what = What::ModelGives;
             Err(Error::about(Kind::FeatureLength, what, [asked as u64, has as u64]))
         }
     }
@@ -125,14 +125,14 @@ unsafe fn with_feature<R>(
     use_feature: impl FnOnce(&mut Trained, &[f32]) -> Result<R>,
 ) -> Result<R> {
     // SAFETY: the caller's promises.
-    let (own, image) = unsafe { (trained(classifier)?, get("the image", image)?) };
+    let (own, image) = unsafe { (trained(classifier)?, get(What::Image, image)?) };
     let (width, height) =
-        (count("the image's width", image.width)?, count("the image's height", image.height)?);
+        (count(What::ImagesWidth, image.width)?, count(What::ImagesHeight, image.height)?);
     let channels = if image.bytes_per_pixel == 1 { 1 } else { 3 };
     let bytes = width.saturating_mul(height).saturating_mul(channels);
     // SAFETY: the caller's promise.
     let pixels =
-        unsafe { super::super::slice_of("pix_ai of the image", image.planes.cast_const(), bytes) }?;
+        unsafe { super::super::slice_of(What::PixAiOfTheImage, image.planes.cast_const(), bytes) }?;
     let format = PixelFormat::Planar { channels };
     let context = Context::find(own.model)?;
     context.run_on(Input::Image(Image { format, width, height, pixels }), dma_channel(-1))?;
@@ -157,12 +157,12 @@ pub unsafe extern "C" fn maix_kpu_classifier_init(
     number(|| {
         // SAFETY: the caller's promises.
         let (place, info) = unsafe {
-            let place = get_mut("the place for the classifier", classifier)?;
-            (place, get("the model's description", info)?)
+            let place = get_mut(What::PlaceForTheClassifier, classifier)?;
+            (place, get(What::ModelsDescription, info)?)
         };
         let capacity = Capacity {
-            classes: count("the number of classes", classes)?,
-            samples: count("the number of samples", samples)?,
+            classes: count(What::NumberOfClasses, classes)?,
+            samples: count(What::NumberOfSamples, samples)?,
             feature: feature_length(info.model, feature)?,
         };
         let trained = Trained { learner: Learner::new(capacity)?, model: info.model };
@@ -180,7 +180,7 @@ pub unsafe extern "C" fn maix_kpu_classifier_del(classifier: *mut *mut c_void) -
     number(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let place = get_mut("the place of the classifier", classifier)?;
+            let place = get_mut(What::PlaceOfTheClassifier, classifier)?;
             trained(*place)?;
             drop(Owned::<Trained>::from_raw((*place).cast()));
             *place = core::ptr::null_mut();
@@ -269,7 +269,7 @@ pub unsafe extern "C" fn maix_kpu_classifier_predict(
 ) -> c_int {
     // SAFETY: the caller's promises.
     number(|| unsafe {
-        let distance = get_mut("the place for the distance", distance)?;
+        let distance = get_mut(What::PlaceForTheDistance, distance)?;
         with_feature(classifier, image, |own, feature| {
             let nearest = own.learner.classifier.predict(feature)?;
             let (class, away) = nearest.map_or((0, f32::MAX), |n| (n.class, n.distance));
@@ -291,11 +291,11 @@ pub unsafe extern "C" fn maix_kpu_classifier_save(
     // SAFETY: the caller's promises.
     number(|| unsafe {
         let own = trained(classifier)?;
-        get("the path", path)?;
+        get(What::Path, path)?;
         let mut file = Output::create(path).ok_or(Error::new(Kind::OpenFile))?;
         own.learner.classifier.save(Form::Checked, &mut |bytes| match file.write(bytes) {
             true => Ok(()),
-            false => Err(Error::about(Kind::Write, "the classifier", [0; 2])),
+            false => Err(Error::of(Kind::Write, What::Classifier)),
         })?;
         Ok(0)
     })
@@ -319,15 +319,15 @@ pub unsafe extern "C" fn maix_kpu_classifier_load(
     firmware::start();
     // SAFETY: the caller's promises.
     number(|| unsafe {
-        let place = get_mut("the place for the classifier", classifier)?;
-        let info = get("the model's description", info)?;
+        let place = get_mut(What::PlaceForTheClassifier, classifier)?;
+        let info = get(What::ModelsDescription, info)?;
         let (classes, samples) =
-            (get_mut("the classes", classes)?, get_mut("the samples", samples)?);
-        get("the path", path)?;
+            (get_mut(What::TheClasses, classes)?, get_mut(What::TheSamples, samples)?);
+        get(What::Path, path)?;
         let file = HostFile::open(path)?;
         let mut bytes = Block::new(file.size)?;
         if !file.read(0, &mut bytes) {
-            return Err(Error::about(Kind::Read, "the classifier", [0; 2]));
+            return Err(Error::of(Kind::Read, What::Classifier));
         }
         let file = File::parse(&bytes)?;
         let room =

@@ -12,7 +12,7 @@ use super::super::{
     source::Reader,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     input::Input,
     kpu::layer::Words,
     model::Place,
@@ -109,7 +109,7 @@ impl Context {
         let mut opened = self.opened()?;
         let size = opened.session.input(0)?.bytes();
         // SAFETY: the caller's promise.
-        let input = Input::Raw(unsafe { slice_of("the input", bytes, size) }?);
+        let input = Input::Raw(unsafe { slice_of(What::TheInput, bytes, size) }?);
         run(&mut opened, &[input], None, None, dma_channel)?;
         drop(opened);
         self.copy_output()

@@ -2,6 +2,7 @@
 
 use super::super::{slice_of, slice_of_mut};
 use super::answer;
+use crate::error::What;
 use crate::vision::face;
 
 /// Codes a feature of `count` values.
@@ -12,8 +13,8 @@ use crate::vision::face;
 pub unsafe extern "C" fn sipeed_kpu_face_encode(feature: *const f32, code: *mut i8, count: u32) {
     // SAFETY: the caller's promise.
     answer(|| unsafe {
-        let code = slice_of_mut("the place for the code", code, count as usize)?;
-        face::encode(slice_of("the feature", feature, count as usize)?, code)
+        let code = slice_of_mut(What::PlaceForTheCode, code, count as usize)?;
+        face::encode(slice_of(What::Feature, feature, count as usize)?, code)
     });
 }
 
@@ -26,8 +27,8 @@ pub unsafe extern "C" fn sipeed_kpu_face_compare(a: *const i8, b: *const i8, cou
     let mut likeness = 0.0;
     // SAFETY: the caller's promise.
     answer(|| unsafe {
-        let a = slice_of("the first code", a, count as usize)?;
-        likeness = face::compare(a, slice_of("the second code", b, count as usize)?)?;
+        let a = slice_of(What::FirstCode, a, count as usize)?;
+        likeness = face::compare(a, slice_of(What::SecondCode, b, count as usize)?)?;
         Ok(())
     });
     likeness

@@ -6,7 +6,7 @@ use super::{
     context::Context,
 };
 use crate::{
-    error::{Error, Kind, Result, write_decimal},
+    error::{Error, Kind, Result, What, write_decimal},
     kpu::layer::Words,
     model::{Model, Node, Operator, v3, v4},
 };
@@ -58,7 +58,8 @@ fn row(number: u32) -> (&'static CStr, u8) {
 fn layer(context: &Context, index: u32) -> Result<(Node<Operator>, u32)> {
     let opened = context.opened()?;
     let (model, source) = (opened.session.model(), opened.session.source());
-    let missing = Error::about(Kind::LayerIndex, "", [index.into(), model.node_count().into()]);
+    let missing =
+        Error::about(Kind::LayerIndex, What::Nothing, [index.into(), model.node_count().into()]);
     let node = model.nodes(source).nth(index as usize).ok_or(missing)??;
     Ok((node, model.opcode(source, index)?))
 }
@@ -82,7 +83,7 @@ pub unsafe extern "C" fn sipeed_kpu_model_get_layer_type(
 ) -> c_int {
     answer(|| {
         // SAFETY: the caller's promise.
-        let kind = unsafe { get_mut("the type", kind) }?;
+        let kind = unsafe { get_mut(What::Type, kind) }?;
         let context = Context::find(model)?;
         if matches!(context.opened()?.session.model(), Model::V4(_)) {
             return Err(Error::new(Kind::LayersOfV4));

@@ -11,7 +11,7 @@ use super::{
     context::Context,
     firmware,
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, What};
 use cty::{c_char, c_int, c_void};
 
 /// Is told that a run has ended.
@@ -34,7 +34,7 @@ unsafe fn load(
     answer(|| {
         // SAFETY: the caller's promise.
         let (model, size) = unsafe {
-            (get_mut("the place for the model", model)?, get_mut("the place for the size", size)?)
+            (get_mut(What::PlaceForTheModel, model)?, get_mut(What::PlaceForTheSize, size)?)
         };
         *model = core::ptr::null_mut();
         let reader = reader()?;
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn sipeed_kpu_model_load_flash(
 pub unsafe extern "C" fn sipeed_kpu_model_destroy(model: *mut *mut c_void) -> c_int {
     answer(|| {
         // SAFETY: the caller's promise.
-        let model = unsafe { get_mut("the place of the model", model) }?;
+        let model = unsafe { get_mut(What::PlaceOfTheModel, model) }?;
         if !model.is_null() {
             Context::unload(*model)?;
             *model = core::ptr::null_mut();
@@ -152,7 +152,7 @@ pub unsafe extern "C" fn sipeed_kpu_get_output(
     // SAFETY: the caller's promises.
     answer(|| unsafe {
         let (data, size) =
-            (get_mut("the place for the output", data)?, get_mut("the place for the size", size)?);
+            (get_mut(What::PlaceForTheOutput, data)?, get_mut(What::PlaceForTheSize, size)?);
         (*data, *size) = Context::find(model)?.output(index)?;
         Ok(())
     })
@@ -176,7 +176,11 @@ unsafe fn give_size([w, h, c]: [*mut u16; 3], size: impl FnOnce() -> Result<Size
     answer(|| {
         // SAFETY: the caller's promise.
         let places = unsafe {
-            [get_mut("the width", w)?, get_mut("the height", h)?, get_mut("the channels", c)?]
+            [
+                get_mut(What::TheWidth, w)?,
+                get_mut(What::TheHeight, h)?,
+                get_mut(What::TheChannels, c)?,
+            ]
         };
         for (place, size) in places.into_iter().zip(size()?) {
             *place = u16::try_from(size).unwrap_or(u16::MAX);
@@ -269,6 +273,6 @@ pub extern "C" fn sipeed_kpu_model_set_output(
 ) -> c_int {
     answer(|| match index {
         0 => Context::find(model)?.set_layers(layers),
-        _ => Err(Error::about(Kind::OutputIndex, "", [index.into(), 1])),
+        _ => Err(Error::about(Kind::OutputIndex, What::Nothing, [index.into(), 1])),
     })
 }

@@ -9,7 +9,7 @@ use super::{
     models::Done,
 };
 use crate::{
-    error::Result,
+    error::{Result, What},
     model::{Model, Source, source::truncated, v3},
 };
 use core::ptr::{copy_nonoverlapping, null};
@@ -77,13 +77,13 @@ unsafe fn load(context: *mut SdkContext, bytes: *const u8) -> c_int {
     firmware::start();
     answer(|| {
         // SAFETY: the caller's promise.
-        let context = unsafe { get_mut("the context", context) }?;
+        let context = unsafe { get_mut(What::Context, context) }?;
         if bytes.is_null() {
-            return Err(null_error("the model's bytes"));
+            return Err(null_error(What::ModelsBytes));
         }
         let model = Model::open(&Somewhere(bytes))?;
         // SAFETY: the caller's promise; the model says how long it is.
-        let file = unsafe { slice_of("the model's bytes", bytes, model.size()) }?;
+        let file = unsafe { slice_of(What::ModelsBytes, bytes, model.size()) }?;
         let own = Context::enter(open(Bytes::Borrowed(file))?)?;
         let outputs = bytes.wrapping_add(v3::HEADER_BYTES);
         let headers = outputs.wrapping_add(8 * model.output_count() as usize);
@@ -122,7 +122,7 @@ unsafe fn run(
 ) -> c_int {
     // SAFETY: the caller's promises.
     let code = answer(|| unsafe {
-        let own = get_mut("the context", context)?.own();
+        let own = get_mut(What::Context, context)?.own();
         Context::find(own)?.run(input, u8::try_from(channel).ok())
     });
     if let (0, Some(done)) = (code, done) {
@@ -144,9 +144,9 @@ unsafe fn output(
 ) -> c_int {
     // SAFETY: the caller's promises.
     answer(|| unsafe {
-        let own = get_mut("the context", context)?.own();
+        let own = get_mut(What::Context, context)?.own();
         let (data, size) =
-            (get_mut("the place for the output", data)?, get_mut("the place for the size", size)?);
+            (get_mut(What::PlaceForTheOutput, data)?, get_mut(What::PlaceForTheSize, size)?);
         (*data, *size) = Context::find(own)?.output(index)?;
         Ok(())
     })
@@ -158,7 +158,7 @@ unsafe fn output(
 /// `context` was filled by [`load`].
 unsafe fn free(context: *mut SdkContext) {
     // SAFETY: the caller's promise.
-    answer(|| Context::unload(unsafe { get_mut("the context", context) }?.own()));
+    answer(|| Context::unload(unsafe { get_mut(What::Context, context) }?.own()));
 }
 
 /// The four functions under the names of one library.

@@ -5,7 +5,7 @@ use super::{
     answer, firmware,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kpu::{ACTIVATION_BYTES, Job, Layer, layer::Words},
 };
 use core::ptr::with_exposed_provenance;
@@ -37,7 +37,7 @@ pub type Callback = Option<unsafe extern "C" fn(task: *mut c_void) -> c_int>;
 /// `len` bytes lie there.
 unsafe fn at<'p>(address: u32, len: usize) -> Result<&'p [u8]> {
     // SAFETY: the caller's promise.
-    unsafe { slice_of("a parameter of the layer", with_exposed_provenance(address as usize), len) }
+    unsafe { slice_of(What::ParameterOfTheLayer, with_exposed_provenance(address as usize), len) }
 }
 
 /// The layer of twelve words and its parameters.
@@ -76,13 +76,13 @@ pub unsafe extern "C" fn kpu_run(
     // SAFETY: the caller's promises.
     let code = answer(|| unsafe {
         accelerator::prepare()?;
-        let task = get_mut("the task", task)?;
-        let layers = slice_of("the layers", task.layers, task.layer_count as usize)?;
-        let none = Error::about(Kind::Parameter, "the number of layers", [0; 2]);
+        let task = get_mut(What::Task, task)?;
+        let layers = slice_of(What::Layers, task.layers, task.layer_count as usize)?;
+        let none = Error::of(Kind::Parameter, What::TheNumberOfLayers);
         let (first, last) = (layers.first().ok_or(none)?, layers.last().ok_or(none)?);
         let (first, last) = (Layer::decode(first)?, Layer::decode(last)?);
-        let pixels = slice_of("the input", input.cast::<u8>(), first.input.elements())?;
-        get("the output", output)?;
+        let pixels = slice_of(What::TheInput, input.cast::<u8>(), first.input.elements())?;
+        get(What::TheOutput, output)?;
         accelerator::lend(u8::try_from(channel).ok(), &mut [], |kpu| {
             kpu.upload(first.src_row, first.input, pixels)?;
             for words in layers {
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn kpu_run(
             kpu.download(
                 last.dst_row,
                 last.output,
-                slice_of_mut("the output", output.cast(), size)?,
+                slice_of_mut(What::TheOutput, output.cast(), size)?,
             )
         })
     });

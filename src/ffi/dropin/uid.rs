@@ -1,6 +1,7 @@
 //! `sipeed_uid_get`: the number of the chip.
 
 use super::super::get_mut;
+use crate::error::What;
 use sha2::{compress256, digest::generic_array::GenericArray};
 
 /// Bytes of a chip's number, in its fuses and behind the hash.
@@ -14,7 +15,7 @@ const BYTES: usize = 32;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipeed_uid_get(uid: *mut u8) -> bool {
     // SAFETY: the caller's promise.
-    let uid = unsafe { get_mut("the place for the number", uid.cast::<[u8; BYTES]>()) };
+    let uid = unsafe { get_mut(What::PlaceForTheNumber, uid.cast::<[u8; BYTES]>()) };
     match (uid, fuses::read()) {
         (Ok(uid), Some(bytes)) => {
             *uid = sha256(&bytes);

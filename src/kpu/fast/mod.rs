@@ -16,7 +16,7 @@ mod portable;
 use core::array;
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kpu::{
         Activation, BatchNorm, Job, Pool, Rounding,
         memory::{self, KPU_RAM_BYTES},
@@ -496,7 +496,7 @@ impl<'s> Scratch<'s> {
             .and_then(|(_, rest)| rest.split_at_mut_checked(bytes.next_multiple_of(64)));
         let Some((piece, rest)) = pieces else {
             let sizes = [(lead + bytes) as u64, size as u64];
-            return Err(Error::about(Kind::NoMemory, "the simulator's scratch", sizes));
+            return Err(Error::about(Kind::NoMemory, What::SimulatorsScratch, sizes));
         };
         self.0 = rest;
         Ok(&mut piece[..bytes])

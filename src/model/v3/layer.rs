@@ -1,7 +1,7 @@
 //! The layers of kmodel v3 and their bodies. Layout: docs/formats.md, section v3.
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kpu::{self, layer::ACTIVATION_BYTES},
     model::{
         reader::{Field, Reader, Sink, body, choice, count},
@@ -13,7 +13,7 @@ use Dtype::{F32, U8};
 
 choice! {
     /// What follows a fully connected sum.
-    Activation, "activation" {
+    Activation, Activation {
         /// Nothing.
         None = 0,
         /// At least 0.
@@ -42,7 +42,11 @@ impl ImageSize {
     }
 
     pub(super) fn check(&self) -> Result<usize> {
-        product(&[("width", self.width), ("height", self.height), ("channels", self.channels)])
+        product(&[
+            (What::Width, self.width),
+            (What::Height, self.height),
+            (What::Channels, self.channels),
+        ])
     }
 }
 
@@ -390,7 +394,7 @@ impl ConcatRanges {
             Ok(())
         });
         reader.accept(all);
-        let bytes = reader.accept(count("bytes of the result", bytes as i64, 1 << 30));
+        let bytes = reader.accept(count(What::BytesOfTheResult, bytes as i64, 1 << 30));
         Self { bytes, ..concat }
     }
 
@@ -408,45 +412,19 @@ impl ConcatRanges {
     }
 }
 
-/// Names of the layer types up to 25, as the original has them.
-const NAMES: [&str; 26] = [
-    "INVALID",
-    "ADD",
-    "QUANTIZED_ADD",
-    "GLOBAL_MAX_POOL2D",
-    "QUANTIZED_GLOBAL_MAX_POOL2D",
-    "GLOBAL_AVERAGE_POOL2D",
-    "QUANTIZED_GLOBAL_AVERAGE_POOL2D",
-    "MAX_POOL2D",
-    "QUANTIZED_MAX_POOL2D",
-    "AVERAGE_POOL2D",
-    "QUANTIZED_AVERAGE_POOL2D",
-    "QUANTIZE",
-    "DEQUANTIZE",
-    "REQUANTIZE",
-    "L2_NORMALIZATION",
-    "SOFTMAX",
-    "CONCAT",
-    "QUANTIZED_CONCAT",
-    "FULLY_CONNECTED",
-    "QUANTIZED_FULLY_CONNECTED",
-    "TENSORFLOW_FLATTEN",
-    "QUANTIZED_TENSORFLOW_FLATTEN",
-    "RESIZE_NEAREST_NEIGHBOR",
-    "QUANTIZED_RESIZE_NEAREST_NEIGHBOR",
-    "CHANNELWISE_DEQUANTIZE",
-    "LOGISTIC",
-];
-
-/// The original's name of a layer type, without its `KL_` prefix.
-pub fn type_name(kind: u32) -> Option<&'static str> {
-    match kind {
-        10240 => Some("K210_CONV"),
-        10241 => Some("K210_ADD_PADDING"),
-        10242 => Some("K210_REMOVE_PADDING"),
-        10243 => Some("K210_UPLOAD"),
-        _ => NAMES.get(kind as usize).copied(),
-    }
+/// The layer types of the original that no runtime implements.
+fn unimplemented(kind: u32) -> Option<What> {
+    Some(match kind {
+        0 => What::InvalidLayer,
+        3 => What::GlobalMaxPool2dLayer,
+        4 => What::QuantizedGlobalMaxPool2dLayer,
+        6 => What::QuantizedGlobalAveragePool2dLayer,
+        7 => What::MaxPool2dLayer,
+        10 => What::QuantizedAveragePool2dLayer,
+        19 => What::QuantizedFullyConnectedLayer,
+        21 => What::QuantizedTensorflowFlattenLayer,
+        _ => return None,
+    })
 }
 
 /// What a layer writes.
@@ -500,7 +478,10 @@ impl Operator {
             17 => Self::QuantizedConcat(ConcatRanges::read(source, reader)),
             18 => {
                 let body: FullyConnected = reader.field();
-                let n = product(&[("inputs", body.in_channels), ("outputs", body.out_channels)]);
+                let n = product(&[
+                    (What::Inputs, body.in_channels),
+                    (What::Outputs, body.out_channels),
+                ]);
                 let n = reader.accept(n);
                 let weights = reader.take_items(n, 4);
                 let bias = reader.take_items(body.out_channels as usize, 4);
@@ -523,9 +504,9 @@ impl Operator {
             10242 => Self::RemovePadding(reader.field()),
             10243 => Self::Upload(reader.field()),
             _ => {
-                let error = match type_name(kind) {
+                let error = match unimplemented(kind) {
                     Some(name) => Error::about(Kind::Unimplemented, name, [kind.into(), 0]),
-                    None => Error::about(Kind::UnknownOperator, "", [kind.into(), 0]),
+                    None => Error::about(Kind::UnknownOperator, What::Nothing, [kind.into(), 0]),
                 };
                 Self::failed(reader, error)
             }
@@ -653,21 +634,21 @@ impl Conv {
         limits: &Limits,
     ) -> Result<Self> {
         let head: ConvHead = reader.checked()?;
-        let at = |what: &'static str, offset: u32, len: usize| {
+        let at = |what: What, offset: u32, len: usize| {
             let end = u64::from(offset) + len as u64;
             if end > source.len() as u64 {
                 return Err(Error::about(Kind::OutOfFile, what, [end, source.len() as u64]));
             }
             Ok(Span { offset: offset as usize, len })
         };
-        let words = at("the KPU layer", head.layer_offset, 96)?;
+        let words = at(What::KpuLayer, head.layer_offset, 96)?;
         let words = Reader::of(source, words).checked()?;
         let layer = kpu::Layer::decode(&words).map_err(|e| e.at(head.layer_offset.into()))?;
         Ok(Self {
             main_output: (flags & 1 != 0).then_some(head.main_output),
-            batch_norm: at("the batch norm array", head.bn_offset, layer.batch_norm_bytes())?,
-            activation: at("the activation table", head.act_offset, ACTIVATION_BYTES)?,
-            weights: at("the weights", head.weights_offset, layer.weights_bytes(limits.eight_bit))?,
+            batch_norm: at(What::BatchNormArray, head.bn_offset, layer.batch_norm_bytes())?,
+            activation: at(What::ActivationTable, head.act_offset, ACTIVATION_BYTES)?,
+            weights: at(What::Weights, head.weights_offset, layer.weights_bytes(limits.eight_bit))?,
             layer,
             eight_bit: limits.eight_bit,
         })
@@ -676,7 +657,7 @@ impl Conv {
 
 /// The product of sizes, each at least 1, the whole at most 2^30.
 #[inline(never)]
-pub(super) fn product(sizes: &[(&'static str, u32)]) -> Result<usize> {
+pub(super) fn product(sizes: &[(What, u32)]) -> Result<usize> {
     const LIMIT: u64 = 1 << 30;
     let mut product = 1u64;
     for &(what, size) in sizes {

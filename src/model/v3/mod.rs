@@ -11,7 +11,7 @@ use super::{
     source::Source,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     tensor::{Dtype, ImageShape},
 };
 
@@ -88,10 +88,12 @@ impl Model {
         let mut reader = Reader::new(source, 0, source.len());
         let header: Header = reader.checked()?;
         if header.arch != 0 {
-            return Err(Error::about(Kind::Field, "architecture", [header.arch.into(), 0]).at(8));
+            return Err(
+                Error::about(Kind::Field, What::Architecture, [header.arch.into(), 0]).at(8)
+            );
         }
         for (what, count, offset) in
-            [("number of layers", header.layers, 12), ("number of outputs", header.outputs, 24)]
+            [(What::NumberOfLayers, header.layers, 12), (What::NumberOfOutputs, header.outputs, 24)]
         {
             if count > MAX_LAYERS {
                 return Err(
@@ -100,7 +102,7 @@ impl Model {
             }
         }
         if header.layers == 0 {
-            return Err(Error::about(Kind::Field, "number of layers", [0; 2]).at(12));
+            return Err(Error::of(Kind::Field, What::NumberOfLayers).at(12));
         }
         reader.take_items(header.outputs as usize, 8);
         let headers = reader.take_items(header.layers as usize, 8).offset;
@@ -114,7 +116,7 @@ impl Model {
     pub(super) fn check(&self, source: &dyn Source) -> Result<()> {
         for index in 0..self.header.outputs {
             let OutputRange { address, size } = self.output(source, index)?;
-            check::operand("output", address, Dtype::U8, size as usize)
+            check::operand(What::Output, address, Dtype::U8, size as usize)
                 .check_read(&self.limits().memories())
                 .map_err(|e| e.at((HEADER_BYTES + index as usize * 8) as u64))?;
         }
@@ -146,7 +148,7 @@ impl Model {
         if index >= self.header.outputs {
             return Err(Error::about(
                 Kind::OutputIndex,
-                "",
+                What::Nothing,
                 [index.into(), self.header.outputs.into()],
             ));
         }

@@ -5,7 +5,7 @@ use super::{
     layer::{Operator, Output},
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     model::{Place, Tensor, source::Source},
     tensor::{Dtype, ImageShape, Shape, elements},
 };
@@ -14,7 +14,7 @@ impl Model {
     /// The input.
     pub fn input_tensor(&self, source: &dyn Source, index: u32) -> Result<Tensor> {
         if index > 0 {
-            return Err(Error::about(Kind::InputCount, "", [index.into(), 1]));
+            return Err(Error::about(Kind::InputCount, What::Nothing, [index.into(), 1]));
         }
         Ok(match self.input(source)? {
             Input::Image { row, shape } => {

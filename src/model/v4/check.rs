@@ -5,7 +5,7 @@ use super::{
     range::{Limits, Memory, Range, Shape4},
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kernels::nnil,
     kpu::memory::{KPU_RAM_BYTES, ROW_BYTES, rows},
     model::{
@@ -20,11 +20,9 @@ use Dtype::{F32, U8};
 /// The number of elements of a shape, at most 2^30.
 #[inline(never)]
 fn product(shape: &Shape) -> Result<usize> {
-    elements(shape).filter(|&n| n <= 1 << 30).ok_or(Error::about(
-        Kind::Count,
-        "the number of output elements",
-        [u64::MAX, 1 << 30],
-    ))
+    elements(shape)
+        .filter(|&n| n <= 1 << 30)
+        .ok_or_else(|| Error::about(Kind::Count, What::NumberOfOutputElements, [u64::MAX, 1 << 30]))
 }
 
 impl ConcatInputs {
@@ -38,7 +36,7 @@ impl ConcatInputs {
         let mut dims = Reader::of(source, self.dims);
         while ranges.remaining() > 0 {
             let (range, dim) = (ranges.checked()?, dims.checked::<i32>()?);
-            each(range, count("concatenated dimension", dim.into(), 1 << 30)?)?;
+            each(range, count(What::ConcatenatedDimension, dim.into(), 1 << 30)?)?;
         }
         ranges.done()
     }
@@ -47,19 +45,19 @@ impl ConcatInputs {
 impl Concat {
     /// Bytes that an input of size `dim` gives.
     pub fn input_bytes(&self, dim: usize) -> Result<usize> {
-        let inner = count("inner size", self.inner_size.into(), 1 << 30)?;
-        let outer = count("outer size", self.outer_size.into(), 1 << 30)?;
+        let inner = count(What::InnerSize, self.inner_size.into(), 1 << 30)?;
+        let outer = count(What::OuterSize, self.outer_size.into(), 1 << 30)?;
         product(&[1, inner, outer, dim])
     }
 
     fn input(&self, range: Range, dim: usize) -> Result<Operand> {
         let (bytes, dtype) = (self.input_bytes(dim)?, range.dtype);
-        Ok(Operand::new("input", range, dtype, bytes.div_ceil(dtype.size())))
+        Ok(Operand::new(What::Input, range, dtype, bytes.div_ceil(dtype.size())))
     }
 
     fn output_of(&self, bytes: usize) -> Operand {
         let dtype = self.output.dtype;
-        Operand::new("output", self.output, dtype, bytes.div_ceil(dtype.size()))
+        Operand::new(What::Output, self.output, dtype, bytes.div_ceil(dtype.size()))
     }
 
     fn check(&self, inputs: &ConcatInputs, source: &dyn Source, limits: &Limits) -> Result<()> {
@@ -83,13 +81,13 @@ impl KpuUpload {
 
     fn check(&self) -> Result<()> {
         let (batches, image) = self.images();
-        check_kpu_images("output", &self.output, batches, image)
+        check_kpu_images(What::Output, &self.output, batches, image)
     }
 }
 
 /// Checks `batches` images at the start of a KPU RAM range.
 pub(super) fn check_kpu_images(
-    what: &'static str,
+    what: What,
     range: &Range,
     batches: usize,
     image: ImageShape,
@@ -103,7 +101,7 @@ pub(super) fn check_kpu_images(
     check_kpu_rows(what, range.start as usize / ROW_BYTES, batches, image)
 }
 
-fn check_kpu_rows(what: &'static str, row: usize, batches: usize, image: ImageShape) -> Result<()> {
+fn check_kpu_rows(what: What, row: usize, batches: usize, image: ImageShape) -> Result<()> {
     let end = rows(image)
         .checked_mul(batches)
         .and_then(|rows| rows.checked_add(row))
@@ -117,8 +115,8 @@ fn check_kpu_rows(what: &'static str, row: usize, batches: usize, image: ImageSh
 
 impl KpuConv {
     fn check(&self) -> Result<()> {
-        check_kpu_rows("input", self.layer.src_row, self.batches, self.layer.input)?;
-        check_kpu_rows("output", self.layer.dst_row, self.batches, self.layer.output)
+        check_kpu_rows(What::Input, self.layer.src_row, self.batches, self.layer.input)?;
+        check_kpu_rows(What::Output, self.layer.dst_row, self.batches, self.layer.output)
     }
 }
 
@@ -130,17 +128,17 @@ impl Operator {
             Self::Concat(b, inputs) => b.check(inputs, source, limits),
             Self::Nnil(_, code) => {
                 let mut program = [0; MAX_NNIL];
-                let program = program.get_mut(..code.len).ok_or(Error::about(
-                    Kind::Count,
-                    "bytes of the nnil program",
-                    [code.len as u64, MAX_NNIL as u64],
-                ))?;
+                let program = program.get_mut(..code.len).ok_or_else(|| {
+                    Error::about(
+                        Kind::Count,
+                        What::BytesOfTheNnilProgram,
+                        [code.len as u64, MAX_NNIL as u64],
+                    )
+                })?;
                 source.read(code.offset, program)?;
-                nnil::Program::parse(program).map(drop).ok_or(Error::about(
-                    Kind::Field,
-                    "nnil program",
-                    [0; 2],
-                ))
+                nnil::Program::parse(program)
+                    .map(drop)
+                    .ok_or(Error::of(Kind::Field, What::NnilProgram))
             }
             Self::KpuUpload(b) => b.check(),
             Self::KpuConv(b) => b.check(),
@@ -156,20 +154,20 @@ impl Operator {
         match self {
             Self::Binary(b) => {
                 let sizes = b.options().elements();
-                two(&mut o, [&b.a, &b.b, &b.output], F32, "binary operator's shape", 0, sizes);
+                two(&mut o, [&b.a, &b.b, &b.output], F32, What::BinaryOperatorsShape, 0, sizes);
             }
             Self::QuantizedBinary(b) => {
                 let sizes = b.options().shapes.elements();
-                two(&mut o, [&b.a, &b.b, &b.output], U8, "binary operator's shape", 0, sizes);
+                two(&mut o, [&b.a, &b.b, &b.output], U8, What::BinaryOperatorsShape, 0, sizes);
             }
             Self::MatMul(b, bias) => {
                 let sizes = b.options().elements();
-                two(&mut o, [&b.a, &b.b, &b.output], F32, "rows of a", b.a_rows, sizes);
+                two(&mut o, [&b.a, &b.b, &b.output], F32, What::RowsOfA, b.a_rows, sizes);
                 o.parameter(*bias, 4);
             }
             Self::QuantizedMatMul(b, bias) => {
                 let sizes = b.options().sizes.elements();
-                two(&mut o, [&b.a, &b.b, &b.output], U8, "rows of a", b.a_rows, sizes);
+                two(&mut o, [&b.a, &b.b, &b.output], U8, What::RowsOfA, b.a_rows, sizes);
                 o.parameter(*bias, 4);
             }
             Self::Conv2d(Conv2d { input, output, window, .. }, w)
@@ -184,8 +182,8 @@ impl Operator {
                 self.convolved(&mut o, [input, output], U8, window.filter_h, w);
             }
             Self::Conv2dTranspose(b, w) => {
-                o.sizes("filter height", b.window.filter_h, b.options().weights().map(|n| [n]));
-                o.read("input", &b.input, F32, b.input_shape.elements());
+                o.sizes(What::FilterHeight, b.window.filter_h, b.options().weights().map(|n| [n]));
+                o.read(What::Input, &b.input, F32, b.input_shape.elements());
                 o.write(&b.output, F32, b.output_shape.elements());
                 o.parameter(w.weights, 4);
             }
@@ -197,48 +195,48 @@ impl Operator {
                 o.parameter(*code, 1);
             }
             Self::Reduce(b) => {
-                let [n, written] = o.sizes("reduced shape", 0, b.options().elements());
-                o.read("input", &b.input, F32, n);
+                let [n, written] = o.sizes(What::ReducedShape, 0, b.options().elements());
+                o.read(What::Input, &b.input, F32, n);
                 o.write(&b.output, F32, written);
             }
             Self::ReduceWindow(b) | Self::CpuReduceWindow(b) => {
                 let shape = self.pool().and_then(|pool| pool.output());
-                let filter = ("filter height", b.window.filter_h);
+                let filter = (What::FilterHeight, b.window.filter_h);
                 moved(&mut o, (&b.input, &b.input_shape), &b.output, F32, filter, shape)?;
             }
             Self::MemoryCopy(b) => {
                 let (bytes, from, to) = (b.input.size as usize, b.input.dtype, b.output.dtype);
-                o.read("input", &b.input, from, bytes / from.size());
+                o.read(What::Input, &b.input, from, bytes / from.size());
                 o.write(&b.output, to, bytes.div_ceil(to.size()));
             }
             Self::Pad(b) => {
-                let (shape, what) = (b.options().output(), ("padding", b.pads.h.before));
+                let (shape, what) = (b.options().output(), (What::Padding, b.pads.h.before));
                 moved(&mut o, (&b.input, &b.input_shape), &b.output, b.input.dtype, what, shape)?;
             }
             Self::ResizeImage(b) => {
-                let (shape, what) = (b.options().output(), ("output height", b.out_height));
+                let (shape, what) = (b.options().output(), (What::OutputHeight, b.out_height));
                 moved(&mut o, (&b.input, &b.input_shape), &b.output, b.input.dtype, what, shape)?;
             }
             Self::Transpose(b) => {
-                let (shape, what) = (b.options().output(), ("permutation", b.perm[0]));
+                let (shape, what) = (b.options().output(), (What::Permutation, b.perm[0]));
                 moved(&mut o, (&b.input, &b.input_shape), &b.output, b.input.dtype, what, shape)?;
             }
             Self::StridedSlice(b) => {
-                let (shape, what) = (b.options().output(), ("slice index", b.begin[0]));
+                let (shape, what) = (b.options().output(), (What::SliceIndex, b.begin[0]));
                 moved(&mut o, (&b.input, &b.input_shape), &b.output, b.input.dtype, what, shape)?;
             }
             Self::Softmax(b) => {
-                let outer = count("outer size", b.outer_size.into(), 1 << 30)?;
-                let inner = count("inner size", b.inner_size.into(), 1 << 30)?;
+                let outer = count(What::OuterSize, b.outer_size.into(), 1 << 30)?;
+                let inner = count(What::InnerSize, b.inner_size.into(), 1 << 30)?;
                 let n = product(&[1, 1, outer, inner])?;
-                o.read("input", &b.input, F32, n);
+                o.read(What::Input, &b.input, F32, n);
                 o.write(&b.output, F32, n);
             }
             Self::TableLookup(b) => {
                 same(&mut o, &b.input, U8, &b.output, U8);
-                o.read("table", &b.table, U8, 256);
+                o.read(What::Table, &b.table, U8, 256);
             }
-            Self::KpuUpload(b) => o.read("input", &b.input, U8, b.shape.elements()),
+            Self::KpuUpload(b) => o.read(What::Input, &b.input, U8, b.shape.elements()),
             Self::KpuConv(b) => {
                 for span in [b.batch_norm, b.activation, b.weights] {
                     o.parameter(span, 1);
@@ -265,8 +263,8 @@ impl Operator {
         let sizes = self.convolution();
         let shapes = sizes.and_then(|sizes| Some([sizes.input, sizes.output()?]));
         let n = shapes.and_then(|[input, output]| Some([elements(&input)?, elements(&output)?]));
-        let [read, written] = o.sizes("filter height", filter, n);
-        o.read("input", input, dtype, read);
+        let [read, written] = o.sizes(What::FilterHeight, filter, n);
+        o.read(What::Input, input, dtype, read);
         o.write(output, dtype, written);
         o.parameter(w.weights, dtype.size());
         o.parameter(w.bias, 4);
@@ -279,13 +277,13 @@ fn two(
     o: &mut Operands,
     [a, b, output]: [&Range; 3],
     dtype: Dtype,
-    what: &'static str,
+    what: What,
     value: i32,
     sizes: Option<[usize; 3]>,
 ) {
     let [n_a, n_b, n] = o.sizes(what, value, sizes);
-    o.read("a", a, dtype, n_a);
-    o.read("b", b, dtype, n_b);
+    o.read(What::A, a, dtype, n_a);
+    o.read(What::B, b, dtype, n_b);
     o.write(output, dtype, n);
 }
 
@@ -293,7 +291,7 @@ fn two(
 #[inline(never)]
 fn same(o: &mut Operands, input: &Range, from: Dtype, output: &Range, to: Dtype) {
     let n = input.elements();
-    o.read("input", input, from, n);
+    o.read(What::Input, input, from, n);
     o.write(output, to, n);
 }
 
@@ -304,11 +302,11 @@ fn moved(
     (input, input_shape): (&Range, &Shape4),
     output: &Range,
     dtype: Dtype,
-    (what, value): (&'static str, i32),
+    (what, value): (What, i32),
     shape: Option<Shape>,
 ) -> Result<()> {
     let shape = o.sizes(what, value, shape);
-    o.read("input", input, dtype, input_shape.elements());
+    o.read(What::Input, input, dtype, input_shape.elements());
     o.write(output, dtype, product(&shape)?);
     Ok(())
 }

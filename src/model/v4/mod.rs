@@ -15,7 +15,7 @@ use super::{
     reader::{Field, Reader, Sink, body},
     source::{Source, Span},
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, What};
 
 /// The first four bytes: "LDMK".
 pub const IDENTIFIER: u32 = u32::from_le_bytes(*b"LDMK");
@@ -76,12 +76,12 @@ impl Model {
         let mut reader = Reader::new(source, 0, source.len());
         let header: Header = reader.checked()?;
         if header.target > 1 {
-            return Err(Error::about(Kind::Target, "", [header.target.into(), 0]).at(12));
+            return Err(Error::about(Kind::Target, What::Nothing, [header.target.into(), 0]).at(12));
         }
         for (what, count, offset) in [
-            ("number of nodes", header.nodes, 24),
-            ("number of inputs", header.inputs, 28),
-            ("number of outputs", header.outputs, 32),
+            (What::NumberOfNodes, header.nodes, 24),
+            (What::NumberOfInputs, header.inputs, 28),
+            (What::NumberOfOutputs, header.outputs, 32),
         ] {
             if count > MAX_NODES {
                 return Err(
@@ -110,9 +110,9 @@ impl Model {
         }
         for index in 0..self.header.outputs {
             let range = self.output(source, index)?;
-            range.check("output", &limits).map_err(|e| e.at(self.outputs as u64))?;
+            range.check(What::Output, &limits).map_err(|e| e.at(self.outputs as u64))?;
             if range.memory != Memory::Kpu {
-                range.check_read("output", range.dtype, 0, &limits)?;
+                range.check_read(What::Output, range.dtype, 0, &limits)?;
             }
         }
         self.nodes(source).try_for_each(|node| node.map(drop))
@@ -128,7 +128,7 @@ impl Model {
         if index >= self.header.inputs {
             return Err(Error::about(
                 Kind::InputCount,
-                "",
+                What::Nothing,
                 [index.into(), self.header.inputs.into()],
             ));
         }
@@ -141,7 +141,7 @@ impl Model {
         if index >= self.header.outputs {
             return Err(Error::about(
                 Kind::OutputIndex,
-                "",
+                What::Nothing,
                 [index.into(), self.header.outputs.into()],
             ));
         }
@@ -173,14 +173,14 @@ impl Model {
 }
 
 fn check_input(range: &Range, shape: &Shape4, limits: &Limits) -> Result<()> {
-    range.check("input", limits)?;
+    range.check(What::Input, limits)?;
     match range.memory {
         Memory::Kpu => {
             let [n, c, h, w] = shape.0;
             let image = crate::tensor::ImageShape::new(c, h, w);
-            check::check_kpu_images("input", range, n, image)
+            check::check_kpu_images(What::Input, range, n, image)
         }
-        _ => range.check_write("input", range.dtype, shape.elements(), limits),
+        _ => range.check_write(What::Input, range.dtype, shape.elements(), limits),
     }
 }
 

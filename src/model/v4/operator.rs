@@ -2,7 +2,7 @@
 
 use super::range::{Clamp, Memory, Pad, QuantParam, Range, Shape4, Window};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     kernels::{binary::BinaryOp, reduce::ReduceOp, unary::UnaryOp},
     kpu::{
         Layer,
@@ -18,10 +18,10 @@ use crate::{
 
 /// Operators of kernels, stored as their number.
 macro_rules! operators {
-    ($($name:ident, $first:ident, $count:literal, $what:literal;)*) => {$(
+    ($($name:ident, $first:ident, $count:literal, $what:ident;)*) => {$(
         impl Field for $name {
             fn read(reader: &mut Reader<'_>) -> Self {
-                Self::from_number(reader.choice($what, $count)).unwrap_or(Self::$first)
+                Self::from_number(reader.choice(What::$what, $count)).unwrap_or(Self::$first)
             }
 
             fn write(&self, sink: Sink<'_>) {
@@ -32,14 +32,14 @@ macro_rules! operators {
 }
 
 operators! {
-    BinaryOp, Add, 6, "binary operator";
-    UnaryOp, Abs, 10, "unary operator";
-    ReduceOp, Mean, 4, "reduce operator";
+    BinaryOp, Add, 6, BinaryOperator;
+    UnaryOp, Abs, 10, UnaryOperator;
+    ReduceOp, Mean, 4, ReduceOperator;
 }
 
 choice! {
     /// How [`ResizeImage`] reads between pixels.
-    ResizeMode, "resize mode" {
+    ResizeMode, ResizeMode {
         /// Weighted mean of four pixels.
         Bilinear = 0,
         /// One pixel.
@@ -714,7 +714,7 @@ impl Operator {
                 Err(error) => Self::failed(reader, error),
             },
             _ => {
-                let error = Error::about(Kind::UnknownOperator, "", [opcode.into(), 0]);
+                let error = Error::about(Kind::UnknownOperator, What::Nothing, [opcode.into(), 0]);
                 Self::failed(reader, error)
             }
         }
@@ -871,17 +871,17 @@ const MAX_DIM: i64 = 1 << 24;
 /// Input channels that one output channel sees.
 fn grouped(input: Shape4, groups: i32, out_channels: i32) -> Result<usize> {
     let [_, in_channels, ..] = input.0;
-    let groups = count("groups", groups.into(), in_channels as i64)?;
-    count("output channels", out_channels.into(), MAX_DIM)?;
+    let groups = count(What::Groups, groups.into(), in_channels as i64)?;
+    count(What::OutputChannels, out_channels.into(), MAX_DIM)?;
     if !in_channels.is_multiple_of(groups) || !(out_channels as usize).is_multiple_of(groups) {
-        return Err(Error::about(Kind::Field, "groups", [groups as u64, 0]));
+        return Err(Error::about(Kind::Field, What::Groups, [groups as u64, 0]));
     }
     Ok(in_channels.checked_div(groups).unwrap_or(0))
 }
 
 /// Reads the bias of a matrix product, one word a column.
 fn bias(reader: &mut Reader<'_>, columns: i32) -> Span {
-    let columns = reader.accept(count("columns of b", columns.into(), MAX_DIM));
+    let columns = reader.accept(count(What::ColumnsOfB, columns.into(), MAX_DIM));
     reader.take_items(columns, 4)
 }
 
@@ -906,7 +906,7 @@ impl Order {
         window: &Window,
     ) -> Weights {
         reader.accept(window.check());
-        let out_channels = count("output channels", out_channels.into(), MAX_DIM);
+        let out_channels = count(What::OutputChannels, out_channels.into(), MAX_DIM);
         let out_channels = reader.accept(out_channels);
         let weights = window.taps().saturating_mul(in_channels).saturating_mul(out_channels);
         let before = self.bias_first.then(|| reader.take_items(out_channels, 4));
@@ -920,7 +920,7 @@ impl KpuConv {
     fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let head: KpuConvHead = reader.checked()?;
         let layer = Layer::decode(&head.words)?;
-        let batches = count("batches", head.batches.into(), 1 << 16)?;
+        let batches = count(What::Batches, head.batches.into(), 1 << 16)?;
         let mut behind_gap = |gap: u32, len: usize| {
             reader.take(gap as usize);
             reader.take(len)

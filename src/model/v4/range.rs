@@ -1,7 +1,7 @@
 //! Compound fields of kmodel v4: ranges, shapes, windows. Layout: docs/formats.md, section v4.
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     model::reader::{Field, Reader, Sink, body, count},
     tensor::{Shape, elements},
 };
@@ -31,13 +31,13 @@ impl Field for Shape4 {
 fn shape(dims: [i32; 4]) -> Result<Shape> {
     let mut shape = [1; 4];
     for (size, dim) in shape.iter_mut().zip(dims) {
-        *size = count("dimension", dim.into(), 1 << 30)?;
+        *size = count(What::Dimension, dim.into(), 1 << 30)?;
     }
     match elements(&shape) {
         Some(n) if n <= 1 << 30 => Ok(shape),
         n => {
             let values = [n.map_or(u64::MAX, |n| n as u64), 1 << 30];
-            Err(Error::about(Kind::Count, "the product of the dimensions", values))
+            Err(Error::about(Kind::Count, What::ProductOfTheDimensions, values))
         }
     }
 }
@@ -118,19 +118,19 @@ impl Window {
     /// Checks every number alone.
     pub fn check(&self) -> Result<()> {
         for (what, value) in [
-            ("filter height", self.filter_h),
-            ("filter width", self.filter_w),
-            ("stride in H", self.stride_h),
-            ("stride in W", self.stride_w),
-            ("dilation in H", self.dilation_h),
-            ("dilation in W", self.dilation_w),
+            (What::FilterHeight, self.filter_h),
+            (What::FilterWidth, self.filter_w),
+            (What::StrideInH, self.stride_h),
+            (What::StrideInW, self.stride_w),
+            (What::DilationInH, self.dilation_h),
+            (What::DilationInW, self.dilation_w),
         ] {
             count(what, value.into(), Self::MAX)?;
         }
         for pad in [self.pad_h, self.pad_w] {
             for value in [pad.before, pad.after] {
                 if i64::from(value).abs() > Self::MAX {
-                    return Err(Error::about(Kind::Field, "padding", [value as i64 as u64, 0]));
+                    return Err(Error::about(Kind::Field, What::Padding, [value as i64 as u64, 0]));
                 }
             }
         }

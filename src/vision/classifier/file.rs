@@ -16,7 +16,7 @@
 
 use super::{Capacity, Classifier};
 use crate::crc::CRC;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, What};
 
 const SEAL_NAME: [u8; 4] = *b"KCLS";
 const SEAL_VERSION: u32 = 1;
@@ -55,11 +55,11 @@ impl Classifier<'_> {
         let classes = self.classes();
         if let Some(gap) = self.present.iter().take(classes).position(|&present| present == 0) {
             let numbers = [gap as u64, self.present.len() as u64];
-            return Err(Error::about(Kind::ClassMissing, "", numbers));
+            return Err(Error::about(Kind::ClassMissing, What::Nothing, numbers));
         }
         let Capacity { samples, feature, .. } = self.capacity();
-        out(&u16_bytes("the number of classes", classes)?)?;
-        out(&u16_bytes("the number of sample places", samples)?)?;
+        out(&u16_bytes(What::NumberOfClasses, classes)?)?;
+        out(&u16_bytes(What::NumberOfSamplePlaces, samples)?)?;
         for (class, centre) in
             self.centres.chunks_exact(self.feature.get()).take(classes).enumerate()
         {
@@ -86,11 +86,11 @@ impl Classifier<'_> {
         let Capacity { classes: places, feature, .. } = self.capacity();
         if file.classes > places {
             let numbers = [file.classes as u64, places as u64];
-            return Err(Error::about(Kind::FilePlaces, "classes", numbers));
+            return Err(Error::about(Kind::FilePlaces, What::Classes, numbers));
         }
         if file.classes > 0 && file.feature < feature {
             let numbers = [file.feature as u64, feature as u64];
-            return Err(Error::about(Kind::FeatureLength, "the classifier", numbers));
+            return Err(Error::about(Kind::FeatureLength, What::Classifier, numbers));
         }
         let centres = self.centres.chunks_exact_mut(self.feature.get());
         for ((centre, present), class) in centres.zip(self.present.iter_mut()).zip(0..file.classes)
@@ -103,7 +103,7 @@ impl Classifier<'_> {
     }
 }
 
-fn u16_bytes(what: &'static str, value: usize) -> Result<[u8; 2]> {
+fn u16_bytes(what: What, value: usize) -> Result<[u8; 2]> {
     let bytes = u16::try_from(value).map(u16::to_le_bytes);
     bytes.map_err(|_| Error::about(Kind::FileLimit, what, [value as u64, u16::MAX.into()]))
 }
@@ -127,20 +127,20 @@ impl<'f> File<'f> {
     /// Checks the bytes of a file of either [`Form`].
     pub fn parse(bytes: &'f [u8]) -> Result<Self> {
         let mut rest = bytes;
-        let classes = usize::from(u16::from_le_bytes(take("its head", bytes, &mut rest)?));
-        let samples = usize::from(u16::from_le_bytes(take("its head", bytes, &mut rest)?));
+        let classes = usize::from(u16::from_le_bytes(take(What::ItsHead, bytes, &mut rest)?));
+        let samples = usize::from(u16::from_le_bytes(take(What::ItsHead, bytes, &mut rest)?));
         let feature = match classes {
             0 => 0,
-            _ => u32::from_le_bytes(take("class 0", bytes, &mut { rest })?) as usize,
+            _ => u32::from_le_bytes(take(What::Class0, bytes, &mut { rest })?) as usize,
         };
         if classes > 0 && feature == 0 {
-            return Err(wrong("the feature length", 0, 1).at(4));
+            return Err(wrong(What::FeatureLength, 0, 1).at(4));
         }
         let file = Self { classes, samples, feature, records: rest };
         let size = file.record().saturating_mul(classes);
         let Some((records, seal)) = rest.split_at_checked(size) else {
             let missing = size.saturating_sub(rest.len()) as u64;
-            let error = Error::about(Kind::Truncated, "the classes", [missing, 0]);
+            let error = Error::about(Kind::Truncated, What::TheClasses, [missing, 0]);
             return Err(error.at(bytes.len() as u64));
         };
         let file = Self { records, ..file };
@@ -164,10 +164,10 @@ impl<'f> File<'f> {
         let index = u64::from(u32::from_le_bytes([i0, i1, i2, i3]));
         let offset = (4 + begin) as u64;
         if feature != self.feature as u64 {
-            return Err(wrong("the feature length", feature, self.feature as u64).at(offset));
+            return Err(wrong(What::FeatureLength, feature, self.feature as u64).at(offset));
         }
         if index != class as u64 {
-            return Err(wrong("the index of a class", index, class as u64).at(offset + 4));
+            return Err(wrong(What::IndexOfAClass, index, class as u64).at(offset + 4));
         }
         Ok(())
     }
@@ -187,28 +187,28 @@ fn check_seal(bytes: &[u8], seal: &[u8]) -> Result<()> {
     }
     let offset = (bytes.len() - seal.len()) as u64;
     let mut rest = seal;
-    let name: [u8; 4] = take("its seal", bytes, &mut rest)?;
-    let version = u32::from_le_bytes(take("its seal", bytes, &mut rest)?);
-    let sum = u32::from_le_bytes(take("its seal", bytes, &mut rest)?);
+    let name: [u8; 4] = take(What::ItsSeal, bytes, &mut rest)?;
+    let version = u32::from_le_bytes(take(What::ItsSeal, bytes, &mut rest)?);
+    let sum = u32::from_le_bytes(take(What::ItsSeal, bytes, &mut rest)?);
     if name != SEAL_NAME || !rest.is_empty() {
-        return Err(wrong("the length", bytes.len() as u64, offset));
+        return Err(wrong(What::Length, bytes.len() as u64, offset));
     }
     if version != SEAL_VERSION {
-        return Err(wrong("the version", version.into(), SEAL_VERSION.into()).at(offset + 4));
+        return Err(wrong(What::Version, version.into(), SEAL_VERSION.into()).at(offset + 4));
     }
     let expected = CRC.checksum(bytes.get(..bytes.len().saturating_sub(4)).unwrap_or_default());
     if sum != expected {
-        return Err(wrong("the checksum", sum.into(), expected.into()).at(offset + 8));
+        return Err(wrong(What::Checksum, sum.into(), expected.into()).at(offset + 8));
     }
     Ok(())
 }
 
-fn wrong(what: &'static str, is: u64, should_be: u64) -> Error {
+fn wrong(what: What, is: u64, should_be: u64) -> Error {
     Error::about(Kind::ClassifierFile, what, [is, should_be])
 }
 
 /// Takes the next `N` bytes off `rest`, which ends where `bytes` ends.
-fn take<const N: usize>(what: &'static str, bytes: &[u8], rest: &mut &[u8]) -> Result<[u8; N]> {
+fn take<const N: usize>(what: What, bytes: &[u8], rest: &mut &[u8]) -> Result<[u8; N]> {
     let Some((taken, behind)) = rest.split_first_chunk() else {
         let missing = N.saturating_sub(rest.len()) as u64;
         return Err(Error::about(Kind::Truncated, what, [missing, 0]).at(bytes.len() as u64));

@@ -9,7 +9,7 @@ use core::num::NonZeroUsize;
 pub use file::{File, Form};
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, What},
     math::{fma, sqrt},
     tensor::copy,
 };
@@ -68,12 +68,12 @@ impl<'m> Classifier<'m> {
     /// An empty classifier in [`Capacity::values`] floats and [`Capacity::marks`] marks.
     pub fn new(capacity: Capacity, values: &'m mut [f32], marks: &'m mut [u32]) -> Result<Self> {
         let Some(feature) = NonZeroUsize::new(capacity.feature) else {
-            return Err(Error::about(Kind::Parameter, "the feature length", [0; 2]));
+            return Err(Error::of(Kind::Parameter, What::FeatureLength));
         };
         let short = |need: Option<usize>, there: usize| {
             let bytes = |values: usize| (values as u64).saturating_mul(4);
             let numbers = [bytes(need.unwrap_or(usize::MAX)), bytes(there)];
-            Error::about(Kind::NoMemory, "the classifier", numbers)
+            Error::about(Kind::NoMemory, What::Classifier, numbers)
         };
         let no_values = short(capacity.values(), values.len());
         let no_marks = short(capacity.marks(), marks.len());
@@ -113,15 +113,15 @@ impl<'m> Classifier<'m> {
         let places = self.present.len() as u64;
         let class = match place {
             Some(place) => place,
-            None => self.present.iter().position(|&present| present == 0).ok_or(Error::about(
-                Kind::PlacesFull,
-                "classes",
-                [places, 0],
-            ))?,
+            None => self
+                .present
+                .iter()
+                .position(|&present| present == 0)
+                .ok_or_else(|| Error::about(Kind::PlacesFull, What::Classes, [places, 0]))?,
         };
         let centre = self.centres.chunks_exact_mut(self.feature.get()).nth(class);
         let (Some(centre), Some(present)) = (centre, self.present.get_mut(class)) else {
-            return Err(Error::about(Kind::NoPlace, "class", [class as u64, places]));
+            return Err(Error::about(Kind::NoPlace, What::Class, [class as u64, places]));
         };
         copy(feature, centre);
         *present = 1;
@@ -133,7 +133,7 @@ impl<'m> Classifier<'m> {
         let feature = self.cut(feature)?;
         let sample = self.sample_count;
         let Some(place) = self.samples.chunks_exact_mut(self.feature.get()).nth(sample) else {
-            return Err(Error::about(Kind::PlacesFull, "samples", [sample as u64, 0]));
+            return Err(Error::about(Kind::PlacesFull, What::Samples, [sample as u64, 0]));
         };
         copy(feature, place);
         self.sample_count += 1;
@@ -143,14 +143,14 @@ impl<'m> Classifier<'m> {
     /// Removes the last class and gives the number of those that are left.
     pub fn remove_class(&mut self) -> Result<usize> {
         let last = self.present.iter_mut().rfind(|present| **present != 0);
-        *last.ok_or(Error::about(Kind::NothingToRemove, "class", [0; 2]))? = 0;
+        *last.ok_or(Error::of(Kind::NothingToRemove, What::Class))? = 0;
         Ok(self.classes())
     }
 
     /// Removes the last sample and gives the number of those that are left.
     pub fn remove_sample(&mut self) -> Result<usize> {
         let left = self.sample_count.checked_sub(1);
-        self.sample_count = left.ok_or(Error::about(Kind::NothingToRemove, "sample", [0; 2]))?;
+        self.sample_count = left.ok_or(Error::of(Kind::NothingToRemove, What::Sample))?;
         Ok(self.sample_count)
     }
 
@@ -168,7 +168,7 @@ impl<'m> Classifier<'m> {
     pub fn train(&mut self) -> Result<()> {
         let places = self.present.len() as u64;
         if let Some(class) = self.present.iter().position(|&present| present == 0) {
-            return Err(Error::about(Kind::ClassMissing, "", [class as u64, places]));
+            return Err(Error::about(Kind::ClassMissing, What::Nothing, [class as u64, places]));
         }
         if self.sample_count == 0 {
             return Err(Error::new(Kind::NoSample));
@@ -222,7 +222,9 @@ impl<'m> Classifier<'m> {
     fn cut<'f>(&self, feature: &'f [f32]) -> Result<&'f [f32]> {
         let size = self.feature.get();
         let numbers = [feature.len() as u64, size as u64];
-        feature.get(..size).ok_or(Error::about(Kind::FeatureLength, "the classifier", numbers))
+        feature
+            .get(..size)
+            .ok_or_else(|| Error::about(Kind::FeatureLength, What::Classifier, numbers))
     }
 }
 

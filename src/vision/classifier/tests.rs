@@ -78,11 +78,11 @@ fn places_are_taken_given_and_freed() {
     assert_eq!(full.to_string(), "all 2 places for classes are taken");
     let nowhere = classifier.add_class(&[2.0], Some(2)).unwrap_err();
     assert_eq!(nowhere.to_string(), "there is no place for class 2, only for 2 of them");
-    assert_eq!(classifier.train().unwrap_err().kind, Kind::NoSample);
+    assert_eq!(classifier.train().unwrap_err().kind(), Kind::NoSample);
     assert_eq!(classifier.add_sample(&[1.0]), Ok(0));
-    assert_eq!(classifier.add_sample(&[1.0]).unwrap_err().kind, Kind::PlacesFull);
+    assert_eq!(classifier.add_sample(&[1.0]).unwrap_err().kind(), Kind::PlacesFull);
     assert_eq!(classifier.remove_sample(), Ok(0));
-    assert_eq!(classifier.remove_sample().unwrap_err().kind, Kind::NothingToRemove);
+    assert_eq!(classifier.remove_sample().unwrap_err().kind(), Kind::NothingToRemove);
     assert_eq!(classifier.remove_class(), Ok(1));
     assert_eq!(nearest_class(&classifier, &[5.0]), Some(0));
     assert_eq!(classifier.remove_class(), Ok(0));
@@ -170,7 +170,7 @@ fn file_must_fit() {
     let few = room(1, 1, 2).classifier().load(&file).unwrap_err();
     assert_eq!(few.to_string(), "the file has 2 classes, there is room for 1");
     let long = room(2, 1, 3).classifier().load(&file).unwrap_err();
-    assert_eq!(long.kind, Kind::FeatureLength);
+    assert_eq!(long.kind(), Kind::FeatureLength);
     let mut short = room(3, 1, 1);
     let mut short = short.classifier();
     short.load(&file).unwrap();

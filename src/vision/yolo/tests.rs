@@ -171,9 +171,9 @@ fn arguments_are_checked_against_the_output() {
     let limits = Limits { threshold: 0.5, nms: 0.5 };
     let mut memory = [Detection::default(); 30];
     let error = yolo.detect(&[0.0; 179], limits, &mut memory).unwrap_err();
-    assert_eq!((error.kind, error.values), (Kind::OutputValues, [179, 180]));
+    assert_eq!((error.kind(), error.values()), (Kind::OutputValues, [179, 180]));
     let error = yolo.detect(&[0.0; 180], limits, &mut memory[..29]).unwrap_err();
-    assert_eq!(error.kind, Kind::NoMemory);
+    assert_eq!(error.kind(), Kind::NoMemory);
 
     let one = Yolo3::head(ImageShape::new(6, 1, 1), &[[1.0; 2]], (8, 8)).unwrap();
     let two = Yolo3::head(ImageShape::new(7, 1, 1), &[[1.0; 2]], (8, 8)).unwrap();

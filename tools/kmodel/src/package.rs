@@ -58,7 +58,7 @@ pub fn swapped(bytes: &[u8]) -> Vec<u8> {
 pub fn kind(bytes: &[u8]) -> String {
     match maix_kpu::model::Model::open(&bytes) {
         Ok(model) => format!("kmodel v{}", model.version()),
-        Err(error) if error.kind == maix_kpu::error::Kind::NotAModel => "no model".to_string(),
+        Err(error) if error.kind() == maix_kpu::error::Kind::NotAModel => "no model".to_string(),
         Err(error) => error.to_string(),
     }
 }

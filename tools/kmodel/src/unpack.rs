@@ -67,7 +67,8 @@ pub fn run(options: &UnpackOptions) -> Result<()> {
 
 /// A kmodel in the byte order that is asked for, and what the file is.
 fn reordered(bytes: Vec<u8>, order: Option<ByteOrder>) -> (Vec<u8>, String) {
-    let is_swapped = matches!(detect::version(&&bytes[..]), Err(e) if e.kind == Kind::ByteSwapped);
+    let is_swapped =
+        matches!(detect::version(&&bytes[..]), Err(e) if e.kind() == Kind::ByteSwapped);
     let bytes = match order {
         Some(ByteOrder::Plain) if is_swapped => swapped(&bytes),
         Some(ByteOrder::Swapped) if detect::version(&&bytes[..]).is_ok() => swapped(&bytes),

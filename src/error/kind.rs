@@ -1,27 +1,6 @@
-//! Every error of the library: what went wrong, where, and what to do.
-//!
-//! An [`Error`] is numbers and static words only, so that it costs a chip nothing; the text is
-//! put together from one [table](Kind::entry) by whoever has room for it.
+//! The table of errors: number, text and hint of each.
 
-use core::fmt;
-
-/// A result whose error is ours.
-pub type Result<T, E = Error> = core::result::Result<T, E>;
-
-/// What went wrong, where, and the numbers that the text needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Error {
-    /// What went wrong.
-    pub kind: Kind,
-    /// The part of the model or of the call that is meant, such as `"input range"`.
-    pub what: &'static str,
-    /// The numbers of the text, in its order.
-    pub values: [u64; 2],
-    /// Index of the node (kmodel v3: layer) at fault.
-    pub node: Option<u32>,
-    /// Byte offset in the model file.
-    pub offset: Option<u64>,
-}
+use super::what::word;
 
 /// The number that MaixPy gives an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,18 +38,8 @@ pub enum Code {
     Unknown = 2015,
 }
 
-/// One row of the error table.
-pub struct Entry {
-    /// MaixPy's number.
-    pub code: Code,
-    /// The text; `{what}`, `{0}` and `{1}` stand for [`Error::what`] and [`Error::values`].
-    pub text: &'static str,
-    /// What the user can do.
-    pub hint: &'static str,
-}
-
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident, $code:ident, $text:literal, $hint:literal;)*) => {
+    ($($kind:ident, $code:ident, $text:literal, $hint:literal;)*) => {
         /// What went wrong: the rows of the error table.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
@@ -85,11 +54,21 @@ macro_rules! kinds {
                 match self { $(Kind::$kind => stringify!($kind),)* }
             }
 
-            /// The kind's row of the table.
-            pub const fn entry(self) -> &'static Entry {
-                match self {
-                    $(Kind::$kind => &Entry { code: Code::$code, text: $text, hint: $hint },)*
-                }
+            /// MaixPy's number.
+            pub fn code(self) -> Code {
+                const CODES: &[Code] = &[$(Code::$code,)*];
+                CODES.get(self as usize).copied().unwrap_or(Code::Unknown)
+            }
+
+            /// The text; `{what}`, `{0}` and `{1}` stand for [`Error::what`](super::Error::what) and
+            /// [`Error::values`](super::Error::values).
+            pub fn text(self) -> &'static str {
+                word(concat!($($text, "\n",)*), self as usize)
+            }
+
+            /// What the user can do; may be empty.
+            pub fn hint(self) -> &'static str {
+                word(concat!($($hint, "\n",)*), self as usize)
             }
         }
     };
@@ -256,159 +235,4 @@ kinds! {
         "leave class_num out, so that it is taken from the file";
     FileLimit, Param, "{what} is {0}, a classifier file holds at most {1}",
         "make the classifier smaller";
-}
-
-impl Error {
-    /// An error with no numbers.
-    pub const fn new(kind: Kind) -> Self {
-        Self { kind, what: "", values: [0; 2], node: None, offset: None }
-    }
-
-    /// An error about `what`, with the numbers of its text.
-    pub const fn about(kind: Kind, what: &'static str, values: [u64; 2]) -> Self {
-        Self { kind, what, values, node: None, offset: None }
-    }
-
-    /// The same error, at a byte offset of the file; an offset already known stays.
-    pub const fn at(mut self, offset: u64) -> Self {
-        if self.offset.is_none() {
-            self.offset = Some(offset);
-        }
-        self
-    }
-
-    /// The same error, at a node; a node already known stays.
-    pub const fn at_node(mut self, node: u32) -> Self {
-        if self.node.is_none() {
-            self.node = Some(node);
-        }
-        self
-    }
-
-    /// MaixPy's number.
-    pub const fn code(&self) -> Code {
-        self.kind.entry().code
-    }
-
-    /// What the user can do; may be empty.
-    pub const fn hint(&self) -> &'static str {
-        self.kind.entry().hint
-    }
-
-    /// Hands the text to `out`, piece by piece: the node, the text of the table, the offset.
-    #[inline(never)]
-    pub fn write(&self, out: &mut dyn FnMut(&str)) {
-        if let Some(node) = self.node {
-            out("node ");
-            write_decimal(u64::from(node), out);
-            out(": ");
-        }
-        let mut rest = self.kind.entry().text;
-        while let Some((before, after)) = rest.split_once('{') {
-            out(before);
-            let (name, after) = after.split_once('}').unwrap_or((after, ""));
-            match (name, self.kind) {
-                ("what", _) => out(self.what),
-                ("0" | "1", Kind::ImageSize) => {
-                    write_image_size(self.values[usize::from(name == "1")], out);
-                }
-                ("0", Kind::UnknownOperator | Kind::NotAModel | Kind::Scrambled) => {
-                    write_hex(self.values[0], out);
-                }
-                ("0", Kind::Field | Kind::Parameter) if (self.values[0] as i64) < 0 => {
-                    out("-");
-                    write_decimal((self.values[0] as i64).unsigned_abs(), out);
-                }
-                ("0", _) => write_decimal(self.values[0], out),
-                _ => write_decimal(self.values[1], out),
-            }
-            rest = after;
-        }
-        out(rest);
-        if let Some(offset) = self.offset {
-            out(" (at byte ");
-            write_decimal(offset, out);
-            out(")");
-        }
-    }
-}
-
-/// Packs an image size into one number of an [`Error`], for [`Kind::ImageSize`].
-pub const fn image_size(width: usize, height: usize, channels: usize) -> u64 {
-    ((width as u64 & 0xFFFF) << 32) | ((height as u64 & 0xFFFF) << 16) | (channels as u64 & 0xFFFF)
-}
-
-fn write_image_size(packed: u64, out: &mut dyn FnMut(&str)) {
-    write_decimal(packed >> 32 & 0xFFFF, out);
-    out("x");
-    write_decimal(packed >> 16 & 0xFFFF, out);
-    out("x");
-    write_decimal(packed & 0xFFFF, out);
-}
-
-/// Hands a number to `out`, digit by digit.
-pub(crate) fn write_decimal(value: u64, out: &mut dyn FnMut(&str)) {
-    write_digits(value, 10, out);
-}
-
-fn write_hex(value: u64, out: &mut dyn FnMut(&str)) {
-    out("0x");
-    write_digits(value, 16, out);
-}
-
-fn write_digits(mut value: u64, base: u64, out: &mut dyn FnMut(&str)) {
-    let mut digits = [0u8; 20];
-    let mut begin = digits.len();
-    for place in digits.iter_mut().rev() {
-        *place = b"0123456789abcdef"[(value % base) as usize & 15];
-        begin -= 1;
-        value /= base;
-        if value == 0 {
-            break;
-        }
-    }
-    out(digits.get(begin..).and_then(|d| core::str::from_utf8(d).ok()).unwrap_or(""));
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut result = Ok(());
-        self.write(&mut |piece| result = result.and_then(|()| f.write_str(piece)));
-        result
-    }
-}
-
-impl core::error::Error for Error {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_holds_what_where_and_numbers() {
-        let error = Error::about(Kind::OutOfFile, "weights", [500, 400]).at_node(19).at(64);
-        assert_eq!(
-            error.to_string(),
-            "node 19: weights ends at byte 500, the file has 400 (at byte 64)"
-        );
-        assert_eq!(error.code() as u16, 2003);
-        let error =
-            Error::about(Kind::ImageSize, "", [image_size(320, 240, 3), image_size(224, 224, 3)]);
-        assert_eq!(
-            error.to_string(),
-            "the model wants an image of 224x224x3, the image is 320x240x3"
-        );
-        let error = Error::about(Kind::UnknownOperator, "", [0x2003, 0]);
-        assert_eq!(error.to_string(), "operator 0x2003 is not known");
-    }
-
-    #[test]
-    fn every_placeholder_is_known() {
-        for kind in Kind::ALL {
-            for part in kind.entry().text.split('{').skip(1) {
-                let name = part.split_once('}').expect("closed").0;
-                assert!(["what", "0", "1"].contains(&name), "{kind:?} has {{{name}}}");
-            }
-        }
-    }
 }

@@ -1,0 +1,260 @@
+//! Every error of the library: what went wrong, where, and what to do.
+//!
+//! An [`Error`] is 16 bytes of numbers, so that it costs a chip nothing and is handed on in two
+//! registers; the text is put together from [two](Kind::text) [tables](What::text) by whoever has
+//! room for it.
+
+mod kind;
+mod what;
+
+use core::{fmt, num::NonZeroU64};
+pub use kind::{Code, Kind};
+pub use what::What;
+
+/// A result whose error is ours.
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// What went wrong, where, and the numbers that the text needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Error {
+    /// From the lowest bit: 8 of the kind plus one, 8 of the part, 16 of the node, 32 of the offset.
+    place: NonZeroU64,
+    /// The numbers of the text, 32 bits each.
+    values: u64,
+}
+
+const NODE: u32 = 16;
+const OFFSET: u32 = 32;
+const NO_NODE: u64 = u16::MAX as u64;
+const NO_OFFSET: u64 = u32::MAX as u64;
+
+impl Error {
+    /// An error with no numbers.
+    pub const fn new(kind: Kind) -> Self {
+        Self::of(kind, What::Nothing)
+    }
+
+    /// An error about `what`, with no numbers.
+    pub const fn of(kind: Kind, what: What) -> Self {
+        let kind = NonZeroU64::MIN.saturating_add(kind as u64).get();
+        let place = kind | (what as u64) << 8 | NO_NODE << NODE | NO_OFFSET << OFFSET;
+        Self { place: NonZeroU64::MIN.saturating_add(place - 1), values: 0 }
+    }
+
+    /// An error about `what`, with the numbers of its text; of one that 32 bits cannot hold, the
+    /// largest that they can.
+    #[cold]
+    #[inline(never)]
+    pub const fn about(kind: Kind, what: What, values: [u64; 2]) -> Self {
+        let [first, second] = values;
+        // A negative number keeps its lower half.
+        let small = first as i64 == first as i32 as i64;
+        let first = if small { first as u32 as u64 } else { saturated(first) };
+        Self { values: first | saturated(second) << 32, ..Self::of(kind, what) }
+    }
+
+    /// The same error, at a byte offset of the file; an offset already known stays.
+    #[cold]
+    #[inline(never)]
+    pub const fn at(self, offset: u64) -> Self {
+        match self.offset() {
+            None => self.with(NO_OFFSET << OFFSET, saturated(offset) << OFFSET),
+            Some(_) => self,
+        }
+    }
+
+    /// The same error, at a node; a node already known stays.
+    #[cold]
+    #[inline(never)]
+    pub const fn at_node(self, node: u32) -> Self {
+        match self.node() {
+            None => self.with(NO_NODE << NODE, (node as u64 & NO_NODE) << NODE),
+            Some(_) => self,
+        }
+    }
+
+    /// The same error with some bits of the place set anew.
+    const fn with(self, mask: u64, bits: u64) -> Self {
+        let place = self.place.get() & !mask | bits;
+        Self { place: NonZeroU64::MIN.saturating_add(place - 1), ..self }
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> Kind {
+        Kind::ALL.get(usize::from(self.place.get() as u8) - 1).copied().unwrap_or(Kind::Empty)
+    }
+
+    /// The part of the model or of the call that is meant; may be empty.
+    pub fn what(&self) -> &'static str {
+        What::text(usize::from((self.place.get() >> 8) as u8))
+    }
+
+    /// The numbers of the text, in its order.
+    pub fn values(&self) -> [u64; 2] {
+        [self.values & NO_OFFSET, self.values >> 32]
+    }
+
+    /// Index of the node (kmodel v3: layer) at fault.
+    pub const fn node(&self) -> Option<u32> {
+        match self.place.get() >> NODE & NO_NODE {
+            NO_NODE => None,
+            node => Some(node as u32),
+        }
+    }
+
+    /// Byte offset in the model file.
+    pub const fn offset(&self) -> Option<u64> {
+        match self.place.get() >> OFFSET {
+            NO_OFFSET => None,
+            offset => Some(offset),
+        }
+    }
+
+    /// MaixPy's number.
+    pub fn code(&self) -> Code {
+        self.kind().code()
+    }
+
+    /// What the user can do; may be empty.
+    pub fn hint(&self) -> &'static str {
+        self.kind().hint()
+    }
+
+    /// Hands the text to `out`, piece by piece: the node, the text of the table, the offset.
+    #[inline(never)]
+    pub fn write(&self, out: &mut dyn FnMut(&str)) {
+        if let Some(node) = self.node() {
+            out("node ");
+            write_decimal(u64::from(node), out);
+            out(": ");
+        }
+        let [first, second] = self.values();
+        let mut rest = self.kind().text();
+        while let Some((before, after)) = rest.split_once('{') {
+            out(before);
+            let (name, after) = after.split_once('}').unwrap_or((after, ""));
+            match (name, self.kind()) {
+                ("what", _) => out(self.what()),
+                ("0" | "1", Kind::ImageSize) => {
+                    write_image_size(if name == "1" { second } else { first }, out);
+                }
+                ("0", Kind::UnknownOperator | Kind::NotAModel | Kind::Scrambled) => {
+                    write_hex(first, out);
+                }
+                ("0", Kind::Field | Kind::Parameter) if (first as i32) < 0 => {
+                    out("-");
+                    write_decimal((first as i32).unsigned_abs().into(), out);
+                }
+                ("0", _) => write_decimal(first, out),
+                _ => write_decimal(second, out),
+            }
+            rest = after;
+        }
+        out(rest);
+        if let Some(offset) = self.offset() {
+            out(" (at byte ");
+            write_decimal(offset, out);
+            out(")");
+        }
+    }
+}
+
+/// Packs an image size into one number of an [`Error`], for [`Kind::ImageSize`]; an image has few
+/// channels.
+pub const fn image_size(width: usize, height: usize, channels: usize) -> u64 {
+    (field(width, 14) << 18 | field(height, 14) << 4 | field(channels, 4)) as u64
+}
+
+/// The number, or the largest that so many bits can hold.
+const fn field(number: usize, bits: u32) -> usize {
+    let largest = (1 << bits) - 1;
+    if number < largest { number } else { largest }
+}
+
+const fn saturated(value: u64) -> u64 {
+    if value < u32::MAX as u64 { value } else { u32::MAX as u64 }
+}
+
+fn write_image_size(packed: u64, out: &mut dyn FnMut(&str)) {
+    write_decimal(packed >> 18, out);
+    out("x");
+    write_decimal(packed >> 4 & 0x3FFF, out);
+    out("x");
+    write_decimal(packed & 0xF, out);
+}
+
+/// Hands a number to `out`, digit by digit.
+pub(crate) fn write_decimal(value: u64, out: &mut dyn FnMut(&str)) {
+    write_digits(value, 10, out);
+}
+
+fn write_hex(value: u64, out: &mut dyn FnMut(&str)) {
+    out("0x");
+    write_digits(value, 16, out);
+}
+
+fn write_digits(mut value: u64, base: u64, out: &mut dyn FnMut(&str)) {
+    let mut digits = [0u8; 20];
+    let mut begin = digits.len();
+    for place in digits.iter_mut().rev() {
+        *place = b"0123456789abcdef"[(value % base) as usize & 15];
+        begin -= 1;
+        value /= base;
+        if value == 0 {
+            break;
+        }
+    }
+    out(digits.get(begin..).and_then(|d| core::str::from_utf8(d).ok()).unwrap_or(""));
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.kind())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut result = Ok(());
+        self.write(&mut |piece| result = result.and_then(|()| f.write_str(piece)));
+        result
+    }
+}
+
+impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_holds_what_where_and_numbers() {
+        let error = Error::about(Kind::OutOfFile, What::Weights, [500, 400]).at_node(19).at(64);
+        assert_eq!(
+            error.to_string(),
+            "node 19: the weights ends at byte 500, the file has 400 (at byte 64)"
+        );
+        assert_eq!(error.code() as u16, 2003);
+        let error = Error::about(
+            Kind::ImageSize,
+            What::Nothing,
+            [image_size(320, 240, 3), image_size(224, 224, 3)],
+        );
+        assert_eq!(
+            error.to_string(),
+            "the model wants an image of 224x224x3, the image is 320x240x3"
+        );
+        let error = Error::about(Kind::UnknownOperator, What::Nothing, [0x2003, 0]);
+        assert_eq!(error.to_string(), "operator 0x2003 is not known");
+    }
+
+    #[test]
+    fn every_placeholder_is_known() {
+        for kind in Kind::ALL {
+            for part in kind.text().split('{').skip(1) {
+                let name = part.split_once('}').expect("closed").0;
+                assert!(["what", "0", "1"].contains(&name), "{kind:?} has {{{name}}}");
+            }
+        }
+    }
+}
