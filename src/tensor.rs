@@ -51,24 +51,32 @@ pub fn copy<T: Pod>(from: &[T], to: &mut [T]) {
     copy_bytes(bytemuck::cast_slice(from), bytemuck::cast_slice_mut(to));
 }
 
-/// Copies by words where both are aligned alike; `memcpy` of small C libraries goes byte by byte.
+/// Copies by words where both are aligned alike. In many firmwares `memcpy` goes byte by byte, so the
+/// loop is written in a way that does not become a call of it.
 #[inline(never)]
 fn copy_bytes(from: &[u8], to: &mut [u8]) {
     let length = from.len().min(to.len());
-    let (Some(from), Some(to)) = (from.get(..length), to.get_mut(..length)) else { return };
-    if (from.as_ptr().addr() ^ to.as_ptr().addr()) % size_of::<u32>() != 0 {
+    let alike = (from.as_ptr().addr() ^ to.as_ptr().addr()).is_multiple_of(size_of::<u32>());
+    if !alike || length < 32 {
         return each(from, to);
     }
-    let (head, words, tail) = bytemuck::pod_align_to::<u8, u32>(from);
-    let (to_head, to_words, to_tail) = bytemuck::pod_align_to_mut::<u8, u32>(to);
-    let ((fours, rest), (to_fours, to_rest)) = (words.as_chunks::<4>(), to_words.as_chunks_mut());
-    each(head, to_head);
-    each(fours, to_fours);
-    each(rest, to_rest);
-    each(tail, to_tail);
+    let (Some(from), Some(to)) = (from.get(..length), to.get_mut(..length)) else { return };
+    let head = from.as_ptr().align_offset(size_of::<u32>()).min(length);
+    let ((from_head, from), (to_head, to)) = (from.split_at(head), to.split_at_mut(head));
+    each(from_head, to_head);
+    let (from_blocks, from_tail) = from.as_chunks::<16>();
+    let (to_blocks, to_tail) = to.as_chunks_mut::<16>();
+    let from_words = bytemuck::try_cast_slice::<[u8; 16], [u32; 4]>(from_blocks);
+    let to_words = bytemuck::try_cast_slice_mut::<[u8; 16], [u32; 4]>(to_blocks);
+    if let (Ok(from), Ok(to)) = (from_words, to_words) {
+        for (to, &[a, b, c, d]) in to.iter_mut().zip(from) {
+            *to = [a, b, c, d];
+        }
+    }
+    each(from_tail, to_tail);
 }
 
-fn each<T: Copy>(from: &[T], to: &mut [T]) {
+fn each(from: &[u8], to: &mut [u8]) {
     to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
 }
 
