@@ -238,6 +238,18 @@ pub(crate) fn mac<E: Copy, V: Vector<E, N>, const N: usize>(
     [a.mac(w, p), b.mac(w, q), c.mac(w, r), d.mac(w, s)]
 }
 
+/// Sixteen as four times four: written out, because a loop would keep them in memory on the chip.
+#[inline(always)]
+pub(crate) fn quarters<X: Copy, E>(from: &[X; 16], to: impl Fn(X) -> E) -> [[E; 4]; 4] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *from;
+    [
+        [to(a), to(b), to(c), to(d)],
+        [to(e), to(f), to(g), to(h)],
+        [to(i), to(j), to(k), to(l)],
+        [to(m), to(n), to(o), to(p)],
+    ]
+}
+
 /// Adds the packed taps of tile `t` of a strip to its sums.
 #[inline(always)]
 fn multiply<E: Element, V: Vector<E, N>, const N: usize, const TILES: usize>(

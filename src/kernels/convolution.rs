@@ -4,8 +4,8 @@ use core::ops::Range;
 
 use super::Layout;
 use super::blocked::{Element, Narrow, Product};
-use super::depthwise::{Cell, Depthwise};
-use super::pack::Patches;
+use super::depthwise::{self, Depthwise};
+use super::pack::{Patches, Tile};
 use super::simd::Lanes;
 use super::window::Window;
 use crate::level::Level;
@@ -137,6 +137,26 @@ pub(crate) fn convolve<X: Copy, W: Copy, A: Copy, Y>(
     Some(())
 }
 
+/// An input as stored.
+pub(crate) trait Cell<E>: Copy {
+    /// As an element, with an offset added.
+    fn plus(self, offset: E) -> E;
+}
+
+impl Cell<f32> for f32 {
+    #[inline(always)]
+    fn plus(self, _: f32) -> f32 {
+        self
+    }
+}
+
+impl Cell<i32> for u8 {
+    #[inline(always)]
+    fn plus(self, offset: i32) -> i32 {
+        i32::from(self).wrapping_add(offset)
+    }
+}
+
 /// What a convolution does with its numbers.
 #[derive(Clone, Copy)]
 pub(crate) struct Arithmetic<E: Element, F> {
@@ -169,29 +189,33 @@ pub(crate) fn convolve_fast<X: Cell<E>, E: Lanes, Y>(
     let (image, pixels, taps) = (channels * height * width, patches.pixels(), p.taps()?);
     let (group_in, group_out) =
         (channels.checked_div(p.groups)?, p.out_channels.checked_div(p.groups)?);
+    let tile = match group_in == 1 && group_out < 4 {
+        true => patches.tile(depthwise::ROOM),
+        false => None,
+    };
     let x = x.chunks_exact(image.max(1));
     let y = y.chunks_exact_mut((pixels * p.out_channels).max(1));
     for (x, y) in x.zip(y).take(batches) {
-        if p.layout == Layout::Nchw && group_in == 1 && group_out < 4 {
-            level.run(Depthwise { sizes: p, x, weights, bias, y, arithmetic })?;
+        let mut product = Group {
+            patches,
+            x,
+            weights,
+            bias,
+            y,
+            steps: match p.layout {
+                Layout::Nchw => [pixels, 1],
+                Layout::Nhwc => [1, p.out_channels],
+            },
+            size: [group_out, taps, pixels],
+            arithmetic,
+            index: 0,
+        };
+        if let Some(tile) = &tile {
+            level.run(Depthwise { planes: &mut product, groups: p.groups, tile })?;
             continue;
         }
         for group in 0..p.groups {
-            let (first_in, first_out) = (group * group_in, group * group_out);
-            let (x_at, y_at, row_step, pixel_step) = match p.layout {
-                Layout::Nchw => (first_in * height * width, first_out * pixels, pixels, 1),
-                Layout::Nhwc => (first_in, first_out, 1, p.out_channels),
-            };
-            let mut product = Group {
-                patches,
-                x: x.get(x_at..)?,
-                weights: weights.get(first_out * taps..)?,
-                bias: bias.get(first_out..)?,
-                y: y.get_mut(y_at..)?,
-                steps: [row_step, pixel_step],
-                size: [group_out, taps, pixels],
-                arithmetic,
-            };
+            product.index = group;
             if pixels < 4 || !arithmetic.has_vectors() {
                 level.run(Narrow(&mut product))?;
             } else {
@@ -203,8 +227,8 @@ pub(crate) fn convolve_fast<X: Cell<E>, E: Lanes, Y>(
 }
 
 /// One group of a convolution over one image, as a product.
-struct Group<'t, X, E: Element, Y, F> {
-    patches: Patches,
+pub(crate) struct Group<'t, X, E: Element, Y, F> {
+    pub patches: Patches,
     x: &'t [X],
     weights: &'t [E::Weight],
     bias: &'t [E],
@@ -213,6 +237,27 @@ struct Group<'t, X, E: Element, Y, F> {
     steps: [usize; 2],
     size: [usize; 3],
     arithmetic: Arithmetic<E, F>,
+    /// Which group it is.
+    pub index: usize,
+}
+
+impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Group<'_, X, E, Y, F> {
+    /// The output channel of a row.
+    fn channel(&self, row: usize) -> usize {
+        let [rows, ..] = self.size;
+        self.index * rows + row
+    }
+
+    /// Fills a tile with the group's first channel.
+    pub fn fill(&self, tile: &Tile, at: [usize; 2], into: &mut [E]) -> Option<()> {
+        let (x, offset) = (self.patches.group(self.x, self.index)?, self.arithmetic.input_offset);
+        self.patches.fill(tile, x, at, into, |x| x.plus(offset))
+    }
+
+    /// What the sums of a row start with.
+    pub fn bias(&self, row: usize) -> Option<E> {
+        self.bias.get(self.channel(row)).copied()
+    }
 }
 
 impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Product<E> for Group<'_, X, E, Y, F> {
@@ -222,7 +267,7 @@ impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Product<E> for Group<'_, X, E, Y,
 
     fn weights(&self, row: usize) -> Option<&[E::Weight]> {
         let [_, taps, _] = self.size;
-        self.weights.get(row * taps..)?.get(..taps)
+        self.weights.get(self.channel(row) * taps..)?.get(..taps)
     }
 
     fn offset(&self) -> E::Offset {
@@ -230,18 +275,19 @@ impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Product<E> for Group<'_, X, E, Y,
     }
 
     fn pack(&self, pixel: usize, width: usize, taps: Range<usize>, into: &mut [E]) -> Option<()> {
-        let offset = self.arithmetic.input_offset;
-        self.patches.pack(self.x, pixel, width, taps, into, |x| x.plus(offset))
+        let (x, offset) = (self.patches.group(self.x, self.index)?, self.arithmetic.input_offset);
+        self.patches.pack(x, pixel, width, taps, into, |x| x.plus(offset))
     }
 
     fn start(&self, row: usize, _: usize, sums: &mut [E]) -> Option<()> {
-        sums.fill(*self.bias.get(row)?);
+        sums.fill(self.bias(row)?);
         Some(())
     }
 
     fn finish(&mut self, row: usize, pixel: usize, sums: &[E]) -> Option<()> {
         let ([row_step, pixel_step], [_, _, pixels]) = (self.steps, self.size);
-        let y = self.y.get_mut(row * row_step + pixel * pixel_step..)?;
+        let at = self.channel(row) * row_step;
+        let y = self.y.get_mut(at + pixel * pixel_step..)?;
         let sums = sums.get(..pixels - pixel).unwrap_or(sums);
         let set = |(y, &sum): (&mut Y, &E)| *y = (self.arithmetic.finish)(sum);
         match pixel_step {

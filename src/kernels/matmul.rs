@@ -3,9 +3,8 @@
 use core::ops::Range;
 
 use super::Clamp;
-use super::blocked::{Element, Narrow, Product, mac};
-use super::convolution::Arithmetic;
-use super::depthwise::Cell;
+use super::blocked::{Element, Narrow, Product, mac, quarters};
+use super::convolution::{Arithmetic, Cell};
 use super::quantize::Rescale;
 use super::simd::{Job, Lanes};
 use crate::level::Level;
@@ -230,18 +229,6 @@ where
         }
         Some(())
     }
-}
-
-/// Sixteen as four times four: written out, because a loop would keep them in memory on the chip.
-#[inline(always)]
-fn quarters<X: Copy, E>(from: &[X; 16], to: impl Fn(X) -> E) -> [[E; 4]; 4] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *from;
-    [
-        [to(a), to(b), to(c), to(d)],
-        [to(e), to(f), to(g), to(h)],
-        [to(i), to(j), to(k), to(l)],
-        [to(m), to(n), to(o), to(p)],
-    ]
 }
 
 /// Two matrices, as a product whose pixels are the columns.

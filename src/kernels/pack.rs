@@ -15,7 +15,8 @@ pub(crate) struct Patches {
     channels: usize,
     /// Distances between neighbours along `[C, H, W]` of the input.
     steps: [usize; 3],
-    out_width: usize,
+    /// Columns of the output.
+    pub out_width: usize,
     pixels: usize,
 }
 
@@ -25,6 +26,32 @@ struct Tap {
     channel: usize,
     ky: usize,
     kx: usize,
+}
+
+impl Tap {
+    const FIRST: Self = Self { channel: 0, ky: 0, kx: 0 };
+}
+
+/// Pixels of one channel, and what surrounds them, sorted by what they are modulo the strides: so
+/// that neighbouring outputs have neighbouring elements for each tap, also across lines.
+pub(crate) struct Tile {
+    /// Output lines that a tile serves.
+    pub lines: usize,
+    /// Output columns that a tile serves.
+    pub columns: usize,
+    /// From one line to the next.
+    pub pitch: usize,
+    /// Where each tap of the first output lies.
+    pub taps: [usize; Tile::TAPS],
+    /// Planes of the tile, vertically and horizontally.
+    phases: [usize; 2],
+    /// Lines of a plane.
+    height: usize,
+}
+
+impl Tile {
+    const TAPS: usize = 64;
+    const COLUMNS: usize = 64;
 }
 
 /// Counts up to `limit`, then starts again; whether it did.
@@ -56,6 +83,12 @@ impl Patches {
     /// Output pixels of the image.
     pub fn pixels(&self) -> usize {
         self.pixels
+    }
+
+    /// What begins with a group's first channel.
+    pub fn group<'x, X>(&self, x: &'x [X], index: usize) -> Option<&'x [X]> {
+        let [step_c, ..] = self.steps;
+        x.get(index * self.channels * step_c..)
     }
 
     fn tap(&self, index: usize) -> Option<Tap> {
@@ -114,6 +147,57 @@ impl Patches {
                 self.advance(&mut tap);
             }
             lane = lanes.end;
+        }
+        Some(())
+    }
+
+    /// How the pixels of one channel lie in a tile of at most `room` elements; `None` if not even
+    /// one window fits, or it has too many taps.
+    pub fn tile(&self, room: usize) -> Option<Tile> {
+        let reach = |axis: &Axis| (axis.filter - 1) * axis.dilation;
+        let phases = |axis: &Axis| axis.stride.min(reach(axis) + 1);
+        let (vertical, horizontal) = (&self.vertical, &self.horizontal);
+        let more = |axis: &Axis| reach(axis).checked_div(axis.stride);
+        let columns = self.out_width.min(Tile::COLUMNS);
+        let phases = [phases(vertical), phases(horizontal)];
+        let pitch = columns + more(horizontal)?;
+        let room = room.checked_div(phases[0].checked_mul(phases[1])?.checked_mul(pitch)?)?;
+        let lines = room.checked_sub(more(vertical)?)?.min(self.pixels.checked_div(columns)?);
+        let height = lines + more(vertical)?;
+        let mut taps = [0; Tile::TAPS];
+        let mut slots = taps.iter_mut();
+        for ky in 0..vertical.filter {
+            for kx in 0..horizontal.filter {
+                let (y, x) = (ky * vertical.dilation, kx * horizontal.dilation);
+                let plane = y.checked_rem(vertical.stride)? * phases[1]
+                    + x.checked_rem(horizontal.stride)?;
+                let line = plane * height + y.checked_div(vertical.stride)?;
+                *slots.next()? = line * pitch + x.checked_div(horizontal.stride)?;
+            }
+        }
+        (lines > 0).then_some(Tile { lines, columns, pitch, taps, phases, height })
+    }
+
+    /// Fills a tile with one channel's pixels, and with 0 around the image, for the outputs from
+    /// `[line, column]` on.
+    pub fn fill<X: Copy, E: Copy + Default>(
+        &self,
+        tile: &Tile,
+        x: &[X],
+        [oy, ox]: [usize; 2],
+        into: &mut [E],
+        convert: impl Fn(X) -> E,
+    ) -> Option<()> {
+        let mut slots = into.chunks_exact_mut(tile.pitch.max(1));
+        let [phases_y, phases_x] = tile.phases;
+        for phase_y in 0..phases_y {
+            for phase_x in 0..phases_x {
+                let left = self.horizontal.origin(ox) + phase_x as isize;
+                for line in oy..oy + tile.height {
+                    let top = self.vertical.origin(line) + phase_y as isize;
+                    self.copy(x, Tap::FIRST, top, left, slots.next()?, &convert)?;
+                }
+            }
         }
         Some(())
     }

@@ -67,13 +67,6 @@ impl Axis {
         (o * self.stride) as isize - self.pad.before as isize
     }
 
-    /// Those of `outputs` whose windows lie wholly inside the image.
-    pub fn whole(&self, outputs: usize) -> Range<usize> {
-        let whole = |&o: &usize| self.taps(self.origin(o)) == (0..self.filter);
-        let first = (0..outputs).find(whole).unwrap_or(outputs);
-        first..(first..outputs).rev().find(whole).map_or(first, |last| last + 1)
-    }
-
     /// Those of `count` outputs of which one certain tap lies inside the image; that of the first
     /// one is at `first`.
     #[inline]
