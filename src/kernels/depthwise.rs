@@ -68,7 +68,6 @@ impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Job for Depthwise<'_, '_, X, E, Y
 mod tests {
     use super::super::convolution::{Convolution, tests::floats};
     use super::super::{Clamp, Layout, conv2d::*, window::*};
-    use super::*;
     use crate::tensor::elements;
 
     #[test]
