@@ -182,7 +182,7 @@ fn multiply_fast<X: Cell<E>, E: Lanes<Weight = X>, Y>(
     }
 }
 
-/// One row of `a` times `b`: 16 columns at a time, and the rest one by one.
+/// One row of `a` times `b`: 16 columns at a time, then 4, and the rest one by one.
 struct Vector<'t, X, E, Y, F>
 where
     E: Element,
@@ -222,7 +222,20 @@ where
             let sums = [s0, s1, s2, s3];
             y.iter_mut().zip(sums.as_flattened()).for_each(|(y, &s)| *y = (arithmetic.finish)(s));
         }
-        for (column, (y, &start)) in (16 * blocks.len()..).zip(rest.iter_mut().zip(rest_starts)) {
+        let first = 16 * blocks.len();
+        let ((fours, rest), (starts, rest_starts)) =
+            (rest.as_chunks_mut::<4>(), rest_starts.as_chunks::<4>());
+        for (block, (y, &start)) in fours.iter_mut().zip(starts).enumerate() {
+            let mut sums = start;
+            for (a, b) in a.iter().zip(b.chunks_exact(columns)) {
+                let &[p, q, r, s] = b.get(first + 4 * block..)?.first_chunk()?;
+                let b = [p.plus(offset), q.plus(offset), r.plus(offset), s.plus(offset)];
+                sums = mac(sums, weight(a), b);
+            }
+            y.iter_mut().zip(sums).for_each(|(y, s)| *y = (arithmetic.finish)(s));
+        }
+        let first = first + 4 * fours.len();
+        for (column, (y, &start)) in (first..).zip(rest.iter_mut().zip(rest_starts)) {
             let b = b.get(column..)?.iter().step_by(columns);
             let add = |sum, (a, b): (&X, &X)| Element::mac(sum, weight(a), b.plus(offset));
             *y = (arithmetic.finish)(a.iter().zip(b).fold(start, add));
