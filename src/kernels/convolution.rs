@@ -139,21 +139,46 @@ pub(crate) fn convolve<X: Copy, W: Copy, A: Copy, Y>(
 
 /// An input as stored.
 pub(crate) trait Cell<E>: Copy {
+    /// As an element.
+    fn widen(self) -> E;
     /// As an element, with an offset added.
     fn plus(self, offset: E) -> E;
+    /// What a sum starts with where its inputs come without their offset: `sum` is of the offset
+    /// times all weights.
+    fn start(bias: E, sum: E) -> E;
 }
 
 impl Cell<f32> for f32 {
     #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
     fn plus(self, _: f32) -> f32 {
         self
+    }
+
+    #[inline(always)]
+    fn start(bias: f32, _: f32) -> f32 {
+        bias
     }
 }
 
 impl Cell<i32> for u8 {
     #[inline(always)]
+    fn widen(self) -> i32 {
+        i32::from(self)
+    }
+
+    #[inline(always)]
     fn plus(self, offset: i32) -> i32 {
-        i32::from(self).wrapping_add(offset)
+        self.widen().wrapping_add(offset)
+    }
+
+    #[inline(always)]
+    fn start(bias: i32, sum: i32) -> i32 {
+        bias.wrapping_add(sum)
     }
 }
 

@@ -205,14 +205,16 @@ where
         let Self { a, b, bias, y, arithmetic } = self;
         let columns = y.len().max(1);
         let weight = |a: &X| E::weight(*a, arithmetic.filter_offset);
-        let offset = arithmetic.input_offset;
+        let add = |sum, a| Element::mac(sum, weight(a), arithmetic.input_offset);
+        let sum = a.iter().fold(E::default(), add);
+        let begin = |bias| X::start(bias, sum);
         let (blocks, rest) = y.as_chunks_mut::<16>();
         let (starts, rest_starts) = bias.as_chunks::<16>();
         for (block, (y, start)) in blocks.iter_mut().zip(starts).enumerate() {
-            let [mut s0, mut s1, mut s2, mut s3] = quarters(start, |start| start);
+            let [mut s0, mut s1, mut s2, mut s3] = quarters(start, begin);
             for (a, b) in a.iter().zip(b.chunks_exact(columns)) {
                 let b = b.get(16 * block..)?.first_chunk()?;
-                let [b0, b1, b2, b3] = quarters(b, |b: X| b.plus(offset));
+                let [b0, b1, b2, b3] = quarters(b, X::widen);
                 let w = weight(a);
                 s0 = mac(s0, w, b0);
                 s1 = mac(s1, w, b1);
@@ -226,10 +228,11 @@ where
         let ((fours, rest), (starts, rest_starts)) =
             (rest.as_chunks_mut::<4>(), rest_starts.as_chunks::<4>());
         for (block, (y, &start)) in fours.iter_mut().zip(starts).enumerate() {
-            let mut sums = start;
+            let [p, q, r, s] = start;
+            let mut sums = [begin(p), begin(q), begin(r), begin(s)];
             for (a, b) in a.iter().zip(b.chunks_exact(columns)) {
                 let &[p, q, r, s] = b.get(first + 4 * block..)?.first_chunk()?;
-                let b = [p.plus(offset), q.plus(offset), r.plus(offset), s.plus(offset)];
+                let b = [p.widen(), q.widen(), r.widen(), s.widen()];
                 sums = mac(sums, weight(a), b);
             }
             y.iter_mut().zip(sums).for_each(|(y, s)| *y = (arithmetic.finish)(s));
@@ -237,8 +240,8 @@ where
         let first = first + 4 * fours.len();
         for (column, (y, &start)) in (first..).zip(rest.iter_mut().zip(rest_starts)) {
             let b = b.get(column..)?.iter().step_by(columns);
-            let add = |sum, (a, b): (&X, &X)| Element::mac(sum, weight(a), b.plus(offset));
-            *y = (arithmetic.finish)(a.iter().zip(b).fold(start, add));
+            let add = |sum, (a, b): (&X, &X)| Element::mac(sum, weight(a), b.widen());
+            *y = (arithmetic.finish)(a.iter().zip(b).fold(begin(start), add));
         }
         Some(())
     }
