@@ -90,7 +90,7 @@ pub fn emit(
         }
     };
     if let Err(error) = Model::open(&&kmodel[..]) {
-        let step = error.node.and_then(|node| steps.get(node as usize)).copied().unwrap_or(0);
+        let step = error.node().and_then(|node| steps.get(node as usize)).copied().unwrap_or(0);
         return Err(EmitError::Invalid { step, error });
     }
     Ok(Emitted { kmodel, arena: placed.arena, kpu_ram: placed.kpu_ram, steps })
