@@ -63,12 +63,12 @@ macro_rules! kinds {
             /// The text; `{what}`, `{0}` and `{1}` stand for [`Error::what`](super::Error::what) and
             /// [`Error::values`](super::Error::values).
             pub fn text(self) -> &'static str {
-                word(concat!($($text, "\n",)*), self as usize)
+                word(concat!($($text, "\0",)*), self as usize)
             }
 
             /// What the user can do; may be empty.
             pub fn hint(self) -> &'static str {
-                word(concat!($($hint, "\n",)*), self as usize)
+                word(concat!($($hint, "\0",)*), self as usize)
             }
         }
     };

@@ -10,6 +10,8 @@ mod what;
 use core::{fmt, num::NonZeroU64};
 pub use kind::{Code, Kind};
 pub use what::What;
+#[cfg(feature = "dropin")]
+pub(crate) use what::word;
 
 /// A result whose error is ours.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -193,18 +195,12 @@ fn write_hex(value: u64, out: &mut dyn FnMut(&str)) {
     write_digits(value, 16, out);
 }
 
-fn write_digits(mut value: u64, base: u64, out: &mut dyn FnMut(&str)) {
-    let mut digits = [0u8; 20];
-    let mut begin = digits.len();
-    for place in digits.iter_mut().rev() {
-        *place = b"0123456789abcdef"[(value % base) as usize & 15];
-        begin -= 1;
-        value /= base;
-        if value == 0 {
-            break;
-        }
+fn write_digits(value: u64, base: u64, out: &mut dyn FnMut(&str)) {
+    if value >= base {
+        write_digits(value / base, base, out);
     }
-    out(digits.get(begin..).and_then(|d| core::str::from_utf8(d).ok()).unwrap_or(""));
+    let digit = (value % base) as usize;
+    out("0123456789abcdef".get(digit..=digit).unwrap_or_default());
 }
 
 impl fmt::Debug for Error {

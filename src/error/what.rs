@@ -1,18 +1,11 @@
 //! The parts of a model or of a call that errors speak of.
 
-/// The line of `lines` with this index.
-pub(super) fn word(lines: &'static str, index: usize) -> &'static str {
-    let mut rest = lines;
-    for _ in 0..index {
-        rest = line(rest).1;
-    }
-    line(rest).0
-}
-
-/// The first line, and what is behind it.
-fn line(lines: &'static str) -> (&'static str, &'static str) {
-    let end = lines.bytes().position(|byte| byte == b'\n').unwrap_or(lines.len());
-    (lines.get(..end).unwrap_or_default(), lines.get(end + 1..).unwrap_or_default())
+/// The word with this index, of words that end with a zero byte each: a table without pointers.
+pub(crate) fn word(words: &'static str, index: usize) -> &'static str {
+    let mut ends = words.bytes().enumerate().filter(|&(_, byte)| byte == 0).map(|(end, _)| end);
+    let begin = index.checked_sub(1).map_or(Some(0), |before| ends.nth(before).map(|end| end + 1));
+    let span = begin.zip(ends.next()).and_then(|(begin, end)| words.get(begin..end));
+    span.unwrap_or_default()
 }
 
 macro_rules! whats {
@@ -25,7 +18,7 @@ macro_rules! whats {
         impl What {
             /// The words of the part with this number.
             pub(super) fn text(number: usize) -> &'static str {
-                word(concat!($($text, "\n",)*), number)
+                word(concat!($($text, "\0",)*), number)
             }
         }
     };

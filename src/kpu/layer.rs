@@ -380,9 +380,9 @@ const MAX_WIDTH: usize = 15 * memory::ROW_BYTES;
 #[derive(Clone, Copy)]
 struct Field {
     name: What,
-    word: usize,
-    low: u32,
-    bits: u32,
+    word: u8,
+    low: u8,
+    bits: u8,
 }
 
 impl Field {
@@ -390,12 +390,14 @@ impl Field {
         (1 << self.bits) - 1
     }
 
+    #[inline(never)]
     fn get(self, words: &Words) -> u64 {
-        words.get(self.word).map_or(0, |word| word >> self.low & self.mask())
+        words.get(usize::from(self.word)).map_or(0, |word| word >> self.low & self.mask())
     }
 
+    #[inline(never)]
     fn set(self, words: &mut Words, value: u64) {
-        if let Some(word) = words.get_mut(self.word) {
+        if let Some(word) = words.get_mut(usize::from(self.word)) {
             *word |= (value & self.mask()) << self.low;
         }
     }

@@ -6,52 +6,36 @@ use super::{
     context::Context,
 };
 use crate::{
-    error::{Error, Kind, Result, What, write_decimal},
+    error::{Error, Kind, Result, What, word, write_decimal},
     kpu::layer::Words,
     model::{Model, Node, Operator, v3, v4},
 };
-use core::{ffi::CStr, ptr::null_mut};
+use core::ptr::null_mut;
 use cty::{c_char, c_int, c_void};
 use heapless::String;
 
-/// The layer types of kmodel v3: number, name in the firmware's messages, element type of the output.
-const TYPES: &[(u32, &CStr, u8)] = &[
-    (0, c"KL_INVALID", b'f'),
-    (1, c"KL_ADD", b'f'),
-    (2, c"KL_QUANTIZED_ADD", b'B'),
-    (3, c"KL_GLOBAL_MAX_POOL2D", b'f'),
-    (4, c"KL_QUANTIZED_GLOBAL_MAX_POOL2D", b'B'),
-    (5, c"KL_GLOBAL_AVERAGE_POOL2D", b'f'),
-    (6, c"KL_QUANTIZED_GLOBAL_AVERAGE_POOL2D", b'B'),
-    (7, c"KL_MAX_POOL2D", b'f'),
-    (8, c"KL_QUANTIZED_MAX_POOL2D", b'B'),
-    (9, c"KL_AVERAGE_POOL2D", b'f'),
-    (10, c"KL_QUANTIZED_AVERAGE_POOL2D", b'B'),
-    (11, c"KL_QUANTIZE", b'B'),
-    (12, c"KL_DEQUANTIZE", b'f'),
-    (13, c"KL_REQUANTIZE", b'B'),
-    (14, c"KL_L2_NORMALIZATION", b'f'),
-    (15, c"KL_SOFTMAX", b'f'),
-    (16, c"KL_CONCAT", b'f'),
-    (17, c"KL_QUANTIZED_CONCAT", b'B'),
-    (18, c"KL_FULLY_CONNECTED", b'f'),
-    (19, c"KL_QUANTIZED_FULLY_CONNECTED", b'B'),
-    (20, c"KL_TENSORFLOW_FLATTEN", b'f'),
-    (21, c"KL_QUANTIZED_TENSORFLOW_FLATTEN", b'B'),
-    (22, c"KL_RESIZE_NEAREST_NEIGHBOR", b'f'),
-    (23, c"KL_QUANTIZED_RESIZE_NEAREST_NEIGHBOR", b'B'),
-    (24, c"KL_CHANNELWISE_DEQUANTIZE", b'f'),
-    (25, c"KL_LOGISTIC", b'f'),
-    (10240, c"KL_K210_CONV", b'B'),
-    (10241, c"KL_K210_ADD_PADDING", b'B'),
-    (10242, c"KL_K210_REMOVE_PADDING", b'B'),
-    (10243, c"KL_K210_UPLOAD", b'B'),
-];
+/// The names of the layer types of kmodel v3, as in the firmware's messages; those of the KPU last.
+const NAMES: &str = "\
+    KL_INVALID\0KL_ADD\0KL_QUANTIZED_ADD\0KL_GLOBAL_MAX_POOL2D\0\
+    KL_QUANTIZED_GLOBAL_MAX_POOL2D\0KL_GLOBAL_AVERAGE_POOL2D\0\
+    KL_QUANTIZED_GLOBAL_AVERAGE_POOL2D\0KL_MAX_POOL2D\0KL_QUANTIZED_MAX_POOL2D\0\
+    KL_AVERAGE_POOL2D\0KL_QUANTIZED_AVERAGE_POOL2D\0KL_QUANTIZE\0KL_DEQUANTIZE\0\
+    KL_REQUANTIZE\0KL_L2_NORMALIZATION\0KL_SOFTMAX\0KL_CONCAT\0KL_QUANTIZED_CONCAT\0\
+    KL_FULLY_CONNECTED\0KL_QUANTIZED_FULLY_CONNECTED\0KL_TENSORFLOW_FLATTEN\0\
+    KL_QUANTIZED_TENSORFLOW_FLATTEN\0KL_RESIZE_NEAREST_NEIGHBOR\0\
+    KL_QUANTIZED_RESIZE_NEAREST_NEIGHBOR\0KL_CHANNELWISE_DEQUANTIZE\0KL_LOGISTIC\0\
+    KL_K210_CONV\0KL_K210_ADD_PADDING\0KL_K210_REMOVE_PADDING\0KL_K210_UPLOAD\0";
 
-/// A row of [`TYPES`]; that of no layer for other numbers.
-fn row(number: u32) -> (&'static CStr, u8) {
-    let found = TYPES.iter().find(|row| row.0 == number);
-    found.map_or((c"KL_INVALID", b'f'), |&(_, name, dtype)| (name, dtype))
+/// The element types of what they give.
+const DTYPES: &[u8; 30] = b"ffBfBfBfBfBBfBfffBfBfBfBffBBBB";
+
+/// Where a layer type stands in these tables; that of no layer for other numbers.
+fn row(number: u32) -> usize {
+    match number {
+        0..=25 => number as usize,
+        10240..=10243 => 26 + (number - 10240) as usize,
+        _ => 0,
+    }
 }
 
 /// A layer of a model, and its type number.
@@ -123,15 +107,15 @@ pub extern "C" fn sipeed_kpu_model_print_layer_info(model: *mut c_void) -> c_int
         for node in model.nodes(source).take(opened.session.layers() as usize) {
             let node = node?;
             let name = match model {
-                Model::V3(_) => row(model.opcode(source, node.index)?).0.to_str(),
-                Model::V4(_) => Ok(node.operator.name()),
+                Model::V3(_) => word(NAMES, row(model.opcode(source, node.index)?)),
+                Model::V4(_) => node.operator.name(),
             };
             let mut line = String::<96>::new();
             let mut push = |piece: &str| line.push_str(piece).unwrap_or_default();
             push("layer[");
             write_decimal(node.index.into(), &mut push);
             push("]: ");
-            push(name.unwrap_or_default());
+            push(name);
             push(", ");
             write_decimal(node.size as u64, &mut push);
             push(" bytes");
@@ -144,11 +128,12 @@ pub extern "C" fn sipeed_kpu_model_print_layer_info(model: *mut c_void) -> c_int
 /// The element type of what layers of a type of kmodel v3 give: 'f' or 'B'.
 #[unsafe(no_mangle)]
 pub extern "C" fn sipeed_kpu_model_getdtype_from_type(number: u32) -> c_char {
-    row(number).1 as c_char
+    DTYPES.get(row(number)).copied().unwrap_or(b'f') as c_char
 }
 
 /// The name of a layer type of kmodel v3.
 #[unsafe(no_mangle)]
 pub extern "C" fn sipeed_kpu_model_getname_from_type(number: u32) -> *const c_char {
-    row(number).0.as_ptr().cast()
+    // A zero byte follows each name.
+    word(NAMES, row(number)).as_ptr().cast()
 }
