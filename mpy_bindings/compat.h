@@ -5,6 +5,9 @@
 #include "py/obj.h"
 #include "py/runtime.h"
 
+#ifndef MP_ROM_NONE
+#define MP_ROM_NONE MP_ROM_PTR(&mp_const_none_obj)
+#endif
 #ifndef MP_NORETURN
 #define MP_NORETURN NORETURN
 #endif

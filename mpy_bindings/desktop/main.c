@@ -16,7 +16,7 @@
 #include "py/stackctrl.h"
 
 #include "desktop.h"
-#include "kpu.h"
+#include "kpu_objects.h"
 #include "program.h"
 
 #define STACK_BYTES (256 * 1024)

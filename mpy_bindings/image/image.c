@@ -11,7 +11,7 @@
 #include "py/stream.h"
 
 #include "image.h"
-#include "kpu.h"
+#include "kpu_objects.h"
 #include "kpu_image.h"
 
 #define DEFAULT_WIDTH 320

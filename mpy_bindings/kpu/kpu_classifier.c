@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "kpu.h"
+#include "kpu_objects.h"
 #include "kpu_image.h"
 #include "py/builtin.h"
 #include "py/mperrno.h"

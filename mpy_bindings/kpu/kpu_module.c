@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "kpu.h"
+#include "kpu_objects.h"
 #include "kpu_port.h"
 #include "py/gc.h"
 #include "py/runtime.h"

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "kpu.h"
+#include "kpu_objects.h"
 #include "py/builtin.h"
 #include "py/runtime.h"
 #include "py/stream.h"

@@ -1,6 +1,6 @@
 // YOLO detectors: init_yolo2, init_yolo3 and what finds the objects.
 
-#include "kpu.h"
+#include "kpu_objects.h"
 #include "kpu_image.h"
 #include "py/runtime.h"
 

@@ -1,6 +1,6 @@
 // `_maix`: what the ports' `maix` module takes from here.
 
-#include "kpu.h"
+#include "kpu_objects.h"
 
 static const mp_rom_map_elem_t names[] = {
     {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__maix)},
