@@ -1,5 +1,6 @@
 //! The functions of the original KPU library do what MaixPy's and CanMV's C code expects of them.
 
+mod allocations;
 mod classifier;
 mod doors;
 mod firmware;
