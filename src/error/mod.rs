@@ -1,8 +1,8 @@
 //! Every error of the library: what went wrong, where, and what to do.
 //!
 //! An [`Error`] is 16 bytes of numbers, so that it costs a chip nothing and is handed on in two
-//! registers; the text is put together from [two](Kind::text) [tables](What::text) by whoever has
-//! room for it.
+//! registers; the text is put together from two tables, of [kinds](Kind) and of [parts](What), by
+//! whoever has room for it.
 
 mod kind;
 mod what;
