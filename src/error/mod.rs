@@ -38,9 +38,17 @@ impl Error {
 
     /// An error about `what`, with no numbers.
     pub const fn of(kind: Kind, what: What) -> Self {
-        let kind = NonZeroU64::MIN.saturating_add(kind as u64).get();
-        let place = kind | (what as u64) << 8 | NO_NODE << NODE | NO_OFFSET << OFFSET;
-        Self { place: NonZeroU64::MIN.saturating_add(place - 1), values: 0 }
+        let unknown = NO_NODE << NODE | NO_OFFSET << OFFSET;
+        Self::placed((kind as u64 + 1) | (what as u64) << 8 | unknown, 0)
+    }
+
+    /// An error of these bits; the kind's are never all 0.
+    const fn placed(place: u64, values: u64) -> Self {
+        let place = match NonZeroU64::new(place) {
+            Some(place) => place,
+            None => NonZeroU64::MIN,
+        };
+        Self { place, values }
     }
 
     /// An error about `what`, with the numbers of its text; of one that 32 bits cannot hold, the
@@ -50,8 +58,8 @@ impl Error {
     pub const fn about(kind: Kind, what: What, values: [u64; 2]) -> Self {
         let [first, second] = values;
         // A negative number keeps its lower half.
-        let small = first as i64 == first as i32 as i64;
-        let first = if small { first as u32 as u64 } else { saturated(first) };
+        let is_i32 = first as i64 == first as i32 as i64;
+        let first = if is_i32 { first as u32 as u64 } else { saturated(first) };
         Self { values: first | saturated(second) << 32, ..Self::of(kind, what) }
     }
 
@@ -77,8 +85,7 @@ impl Error {
 
     /// The same error with some bits of the place set anew.
     const fn with(self, mask: u64, bits: u64) -> Self {
-        let place = self.place.get() & !mask | bits;
-        Self { place: NonZeroU64::MIN.saturating_add(place - 1), ..self }
+        Self::placed(self.place.get() & !mask | bits, self.values)
     }
 
     /// What went wrong.
@@ -93,7 +100,7 @@ impl Error {
 
     /// The numbers of the text, in its order.
     pub fn values(&self) -> [u64; 2] {
-        [self.values & NO_OFFSET, self.values >> 32]
+        [u64::from(self.values as u32), self.values >> 32]
     }
 
     /// Index of the node (kmodel v3: layer) at fault.
