@@ -337,11 +337,7 @@ pub unsafe extern "C" fn maix_kpu_node(
         // SAFETY: the caller's promises.
         let (opened, out) = unsafe { (use_model(model)?, get_mut(What::Node, node)?) };
         let (model, source) = (opened.session.model(), opened.session.source());
-        let count = model.node_count();
-        let found = model.nodes(source).nth(index as usize);
-        let node = found.ok_or_else(|| {
-            Error::about(Kind::LayerIndex, What::Nothing, [index.into(), count.into()])
-        })??;
+        let node = model.node(source, index)?;
         *out = maix_kpu_node_t {
             opcode: model.opcode(source, index)?,
             offset: node.offset,

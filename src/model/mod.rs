@@ -180,12 +180,28 @@ impl Model {
         Nodes { model: *self, source, bodies: self.bodies(source) }
     }
 
+    /// A node, checked as it is read.
+    pub fn node(&self, source: &dyn Source, index: u32) -> Result<Node<Operator>> {
+        self.node_of(&self.body(source, index)?, source)
+    }
+
     /// The operator number of a node, as the file has it.
     pub fn opcode(&self, source: &dyn Source, index: u32) -> Result<u32> {
+        self.body(source, index).map(|body| body.opcode)
+    }
+
+    fn body(&self, source: &dyn Source, index: u32) -> Result<node::Body> {
         let count = self.node_count();
         let missing =
             || Error::about(Kind::LayerIndex, What::Nothing, [index.into(), count.into()]);
-        self.bodies(source).nth(index as usize).ok_or_else(missing)?.map(|body| body.opcode)
+        self.bodies(source).nth(index as usize).ok_or_else(missing)?
+    }
+
+    fn node_of(&self, body: &node::Body, source: &dyn Source) -> Result<Node<Operator>> {
+        match self {
+            Self::V3(model) => Ok(model.node(body, source)?.with(Operator::V3)),
+            Self::V4(model) => Ok(model.node(body, source)?.with(Operator::V4)),
+        }
     }
 
     fn bodies<'s>(&self, source: &'s dyn Source) -> node::Bodies<'s> {
@@ -262,9 +278,6 @@ impl Iterator for Nodes<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let body = self.bodies.next()?;
-        Some(body.and_then(|body| match &self.model {
-            Model::V3(model) => Ok(model.node(&body, self.source)?.with(Operator::V3)),
-            Model::V4(model) => Ok(model.node(&body, self.source)?.with(Operator::V4)),
-        }))
+        Some(body.and_then(|body| self.model.node_of(&body, self.source)))
     }
 }

@@ -42,10 +42,7 @@ fn row(number: u32) -> usize {
 fn layer(context: &Context, index: u32) -> Result<(Node<Operator>, u32)> {
     let opened = context.opened()?;
     let (model, source) = (opened.session.model(), opened.session.source());
-    let missing =
-        Error::about(Kind::LayerIndex, What::Nothing, [index.into(), model.node_count().into()]);
-    let node = model.nodes(source).nth(index as usize).ok_or(missing)??;
-    Ok((node, model.opcode(source, index)?))
+    Ok((model.node(source, index)?, model.opcode(source, index)?))
 }
 
 /// Number of layers that run; -1 where there is no model.
