@@ -3,7 +3,7 @@
 SECONDS ?= 60
 FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 
-.PHONY: help emulated setup setup-chip setup-desktop demo maixpy build test check bench docs fuzz firmware-lib firmware link-test chip-test emu-demo emu-test
+.PHONY: accuracy help emulated setup setup-chip setup-desktop demo maixpy build test check bench docs fuzz firmware-lib firmware link-test chip-test emu-demo emu-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ build: maixpy ## all programs, in target/release/
 test: setup-desktop ## all tests
 	PROFILE=debug scripts/maixpy.sh
 	cargo test --workspace
+
+accuracy: setup-desktop ## accuracy of the examples on all data that training has not seen
+	scripts/accuracy.sh
 
 check: setup-chip ## format, lints, documentation
 	cargo fmt --all --check

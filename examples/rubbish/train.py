@@ -6,13 +6,16 @@ over varied backgrounds, scaled, turned, shifted, lit and blurred.
     apt-get install fonts-noto-color-emoji
     pip install tensorflow pillow
     python3 train.py
+
+1,000 pictures are held back; `held_back.bin` keeps them as records of one label byte and 96x96 RGB
+pixels, for the test that measures the compiled models, and `held_back.jpg` the first 25 of each class,
+one class a row. With `--held-back` only these two are written, and TensorFlow is not needed.
 """
 
 import sys
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 HERE = Path(__file__).parent
@@ -87,7 +90,14 @@ def renderings(count, seed):
     return np.stack(pictures), labels.astype(np.uint8)
 
 
-def block(x, channels, expand, stride):
+def write_held_back(pixels, labels):
+    records = np.concatenate([labels[:, None], pixels.reshape(len(pixels), -1)], axis=1)
+    (HERE / "held_back.bin").write_bytes(records.tobytes())
+    rows = [np.concatenate(pixels[labels == k][:25], axis=1) for k in range(len(CLASSES))]
+    Image.fromarray(np.concatenate(rows)).save(HERE / "held_back.jpg", quality=88)
+
+
+def block(tf, x, channels, expand, stride):
     """An inverted residual block, padded as tf.keras.applications.MobileNetV2 does."""
     layers = tf.keras.layers
     start = x
@@ -107,7 +117,7 @@ def block(x, channels, expand, stride):
     return layers.Add()([start, x]) if stride == 1 and start.shape[-1] == channels else x
 
 
-def network():
+def network(tf):
     """A small MobileNetV2; input -1..1."""
     layers = tf.keras.layers
     x = inputs = layers.Input((SIZE, SIZE, 3))
@@ -119,7 +129,7 @@ def network():
         (8, 1, 1), (16, 4, 2), (16, 4, 1), (24, 4, 2), (24, 4, 1),
         (32, 4, 2), (32, 4, 1), (48, 4, 1), (48, 4, 1), (64, 4, 2), (64, 4, 1),
     ):  # fmt: skip
-        x = block(x, channels, expand, stride)
+        x = block(tf, x, channels, expand, stride)
     x = layers.Conv2D(160, 1, use_bias=False)(x)
     x = layers.BatchNormalization()(x)
     x = layers.ReLU(6.0)(x)
@@ -128,14 +138,19 @@ def network():
     return tf.keras.Model(inputs, layers.Dense(len(CLASSES), activation="softmax")(x))
 
 
-def main(train="9000", epochs="20"):
-    epochs = int(epochs)
-    tf.keras.utils.set_random_seed(7)
-    x, y = renderings(int(train), 1)
+def main(*options):
     x_test, y_test = renderings(1000, 2)
+    write_held_back(x_test, y_test)
+    if "--held-back" in options:
+        return
+    import tensorflow as tf
+
+    train, epochs = (int(option) for option in options or (9000, 20))
+    tf.keras.utils.set_random_seed(7)
+    x, y = renderings(train, 1)
     data = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=7).batch(48)
     data = data.map(lambda x, y: (tf.cast(x, tf.float32) / 127.5 - 1, y)).prefetch(2)
-    model = network()
+    model = network(tf)
     rate = tf.keras.optimizers.schedules.CosineDecay(3e-3, epochs * len(data))
     model.compile(
         tf.keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
@@ -147,15 +162,10 @@ def main(train="9000", epochs="20"):
     (HERE / "rubbish.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
     names = list(CLASSES)
     (HERE / "labels.txt").write_text("\n".join(names) + "\n")
-    for kind, pixels, labels, count in (
-        ("calibration", x, y, 40),
-        ("held_back", x_test, y_test, 200),
-    ):
-        (HERE / kind).mkdir(exist_ok=True)
-        for i in range(count):
-            Image.fromarray(pixels[i]).save(
-                HERE / kind / f"{i:03}_{names[labels[i]]}.jpg", quality=88
-            )
+    (HERE / "calibration").mkdir(exist_ok=True)
+    for i in range(40):
+        name = f"{i:03}_{names[y[i]]}.jpg"
+        Image.fromarray(x[i]).save(HERE / "calibration" / name, quality=88)
 
 
 main(*sys.argv[1:])
