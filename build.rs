@@ -1,9 +1,23 @@
-//! With feature `ffi`: the C API's header becomes Rust declarations, so that both read one text.
+//! Packs the texts of errors. With feature `ffi`, the C API's header becomes Rust declarations, so
+//! that both read one text.
+
+use std::path::PathBuf;
+
+#[path = "build/texts.rs"]
+mod texts;
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    for read in ["build.rs", "build/texts.rs", "src/error/kinds.rs", "src/error/whats.rs"] {
+        println!("cargo::rerun-if-changed={read}");
+    }
+    std::fs::write(out("texts.bin"), texts::packed()).expect("OUT_DIR can be written to");
     #[cfg(feature = "ffi")]
     declarations();
+}
+
+/// A file for the crate to include.
+fn out(name: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join(name)
 }
 
 #[cfg(feature = "ffi")]
@@ -27,7 +41,5 @@ fn declarations() {
         .generate_cstr(true)
         .layout_tests(true);
     let declarations = builder.generate().expect("the header is C");
-    let out = std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
-    let path = std::path::Path::new(&out).join("maix_kpu.rs");
-    declarations.write_to_file(path).expect("OUT_DIR can be written to");
+    declarations.write_to_file(out("maix_kpu.rs")).expect("OUT_DIR can be written to");
 }

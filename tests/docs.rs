@@ -4,7 +4,7 @@ use maix_kpu::error::Kind;
 
 fn errors() -> String {
     let mut text = String::from(
-        "# Errors\n\nGenerated from the table in `src/error/kind.rs` by `UPDATE_DOCS=1 cargo test --test docs`.\n\
+        "# Errors\n\nGenerated from the table in `src/error/kinds.rs` by `UPDATE_DOCS=1 cargo test --test docs`.\n\
          `{what}`, `{0}` and `{1}` stand for the part and the numbers of the case at hand. The number is\n\
          MaixPy's.\n\n| error | number | text | what to do |\n|---|---|---|---|\n",
     );

@@ -5,13 +5,16 @@
 //! whoever has room for it.
 
 mod kind;
+mod packed;
 mod what;
 
-use core::{fmt, num::NonZeroU64};
+use core::{
+    fmt::{self, Write},
+    num::NonZeroU64,
+};
 pub use kind::{Code, Kind};
+use packed::Text;
 pub use what::What;
-#[cfg(feature = "dropin")]
-pub(crate) use what::word;
 
 /// A result whose error is ours.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -95,7 +98,11 @@ impl Error {
 
     /// The part of the model or of the call that is meant; may be empty.
     pub fn what(&self) -> &'static str {
-        What::text(usize::from((self.place.get() >> 8) as u8))
+        What::TEXTS.get(usize::from(self.part())).copied().unwrap_or_default()
+    }
+
+    const fn part(&self) -> u8 {
+        (self.place.get() >> 8) as u8
     }
 
     /// The numbers of the text, in its order.
@@ -129,41 +136,45 @@ impl Error {
         self.kind().hint()
     }
 
-    /// Hands the text to `out`, piece by piece: the node, the text of the table, the offset.
+    /// Hands the text to `out`, byte by byte of ASCII: the node, the text of the table, the offset.
     #[inline(never)]
-    pub fn write(&self, out: &mut dyn FnMut(&str)) {
+    pub fn write(&self, out: &mut dyn FnMut(u8)) {
         if let Some(node) = self.node() {
-            out("node ");
+            write_text("node ", out);
             write_decimal(u64::from(node), out);
-            out(": ");
+            write_text(": ", out);
         }
         let [first, second] = self.values();
-        let mut rest = self.kind().text();
-        while let Some((before, after)) = rest.split_once('{') {
-            out(before);
-            let (name, after) = after.split_once('}').unwrap_or((after, ""));
-            match (name, self.kind()) {
-                ("what", _) => out(self.what()),
-                ("0" | "1", Kind::ImageSize) => {
-                    write_image_size(if name == "1" { second } else { first }, out);
-                }
-                ("0", Kind::UnknownOperator | Kind::NotAModel | Kind::Scrambled) => {
-                    write_hex(first, out);
-                }
-                ("0", Kind::Field | Kind::Parameter) if (first as i32) < 0 => {
-                    out("-");
-                    write_decimal((first as i32).unsigned_abs().into(), out);
-                }
-                ("0", _) => write_decimal(first, out),
-                _ => write_decimal(second, out),
-            }
-            rest = after;
-        }
-        out(rest);
+        Text::Kind(self.kind()).unpack(&mut |byte| match byte {
+            packed::WHAT => Text::What(self.part()).unpack(out),
+            packed::FIRST => self.write_number(first, out),
+            packed::SECOND => self.write_number(second, out),
+            _ => out(byte),
+        });
         if let Some(offset) = self.offset() {
-            out(" (at byte ");
+            write_text(" (at byte ", out);
             write_decimal(offset, out);
-            out(")");
+            out(b')');
+        }
+    }
+
+    /// Hands what the user can do to `out`, as [`write`](Self::write) does; may be nothing.
+    pub fn write_hint(&self, out: &mut dyn FnMut(u8)) {
+        Text::Hint(self.kind()).unpack(out);
+    }
+
+    fn write_number(&self, number: u64, out: &mut dyn FnMut(u8)) {
+        match self.kind() {
+            Kind::ImageSize => write_image_size(number, out),
+            Kind::UnknownOperator | Kind::NotAModel | Kind::Scrambled => {
+                write_text("0x", out);
+                write_digits(number, 16, out);
+            }
+            Kind::Field | Kind::Parameter if (number as i32) < 0 => {
+                out(b'-');
+                write_decimal((number as i32).unsigned_abs().into(), out);
+            }
+            _ => write_decimal(number, out),
         }
     }
 }
@@ -184,30 +195,30 @@ const fn saturated(value: u64) -> u64 {
     if value < u32::MAX as u64 { value } else { u32::MAX as u64 }
 }
 
-fn write_image_size(packed: u64, out: &mut dyn FnMut(&str)) {
+fn write_image_size(packed: u64, out: &mut dyn FnMut(u8)) {
     write_decimal(packed >> 18, out);
-    out("x");
+    out(b'x');
     write_decimal(packed >> 4 & 0x3FFF, out);
-    out("x");
+    out(b'x');
     write_decimal(packed & 0xF, out);
 }
 
+/// Hands a text to `out`, byte by byte.
+pub(crate) fn write_text(text: &str, out: &mut dyn FnMut(u8)) {
+    text.bytes().for_each(out);
+}
+
 /// Hands a number to `out`, digit by digit.
-pub(crate) fn write_decimal(value: u64, out: &mut dyn FnMut(&str)) {
+pub(crate) fn write_decimal(value: u64, out: &mut dyn FnMut(u8)) {
     write_digits(value, 10, out);
 }
 
-fn write_hex(value: u64, out: &mut dyn FnMut(&str)) {
-    out("0x");
-    write_digits(value, 16, out);
-}
-
-fn write_digits(value: u64, base: u64, out: &mut dyn FnMut(&str)) {
+fn write_digits(value: u64, base: u64, out: &mut dyn FnMut(u8)) {
     if value >= base {
         write_digits(value / base, base, out);
     }
-    let digit = (value % base) as usize;
-    out("0123456789abcdef".get(digit..=digit).unwrap_or_default());
+    let digit = (value % base) as u8;
+    out(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
 }
 
 impl fmt::Debug for Error {
@@ -219,7 +230,7 @@ impl fmt::Debug for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut result = Ok(());
-        self.write(&mut |piece| result = result.and_then(|()| f.write_str(piece)));
+        self.write(&mut |byte| result = result.and_then(|()| f.write_char(byte.into())));
         result
     }
 }
@@ -249,6 +260,27 @@ mod tests {
         );
         let error = Error::about(Kind::UnknownOperator, What::Nothing, [0x2003, 0]);
         assert_eq!(error.to_string(), "operator 0x2003 is not known");
+    }
+
+    #[test]
+    fn texts_are_read_as_they_were_packed() {
+        let read = |text: Text| {
+            let mut out = String::new();
+            text.unpack(&mut |byte| match byte {
+                packed::WHAT => out += "{what}",
+                packed::FIRST => out += "{0}",
+                packed::SECOND => out += "{1}",
+                _ => out.push(byte.into()),
+            });
+            out
+        };
+        for &kind in Kind::ALL {
+            assert_eq!(read(Text::Kind(kind)), kind.text());
+            assert_eq!(read(Text::Hint(kind)), kind.hint());
+        }
+        for (part, text) in What::TEXTS.iter().enumerate() {
+            assert_eq!(read(Text::What(part as u8)), *text);
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub unsafe extern "C" fn maix_kpu_error_text(text: *mut c_char, size: usize) -> 
     // SAFETY: the caller's promise.
     let mut text = unsafe { Text::new(text, size) };
     if let Some(error) = last() {
-        error.write(&mut |piece| text.push(piece));
+        error.write(&mut |byte| text.push(byte));
     }
     text.length
 }
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn maix_kpu_error_hint(text: *mut c_char, size: usize) -> 
     // SAFETY: the caller's promise.
     let mut text = unsafe { Text::new(text, size) };
     if let Some(error) = last() {
-        text.push(error.hint());
+        error.write_hint(&mut |byte| text.push(byte));
     }
     text.length
 }
@@ -127,13 +127,11 @@ impl Text<'_> {
         Text { bytes, length: 0 }
     }
 
-    /// Appends a piece, or what there is room for.
-    pub(super) fn push(&mut self, piece: &str) {
-        for byte in piece.bytes() {
-            if let Some([place, end]) = self.bytes.get_mut(self.length..self.length + 2) {
-                (*place, *end) = (byte, 0);
-            }
-            self.length += 1;
+    /// Appends a byte, if there is room for it.
+    pub(super) fn push(&mut self, byte: u8) {
+        if let Some([place, end]) = self.bytes.get_mut(self.length..self.length + 2) {
+            (*place, *end) = (byte, 0);
         }
+        self.length += 1;
     }
 }

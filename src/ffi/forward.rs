@@ -139,7 +139,7 @@ pub(super) fn run(
     let session = &mut opened.session;
     if scaling.is_none() && !opened.hinted && inputs.iter().any(|i| looks_scaled(session, i)) {
         opened.hinted = true;
-        print("hint: the model takes pixels of 0 to 255, all values given are 0 to 1");
+        print(b"hint: the model takes pixels of 0 to 255, all values given are 0 to 1");
     }
     session.set_conversion(match scaling {
         Some(s) => Conversion::explicit(s.scale, s.mean, s.std),

@@ -14,7 +14,7 @@ use super::{
     source::{Bytes, Reader, Stream},
 };
 use crate::{
-    error::{Error, Kind, Result, What},
+    error::{Error, Kind, Result, What, write_text},
     kpu::{Kernel, Layer, Pool, driver::ACTIVATION_ALIGNMENT},
     model::{Model, Operator, Source, Span, Tensor, v3, v4},
     session::{Requirements, Session},
@@ -347,7 +347,8 @@ pub unsafe extern "C" fn maix_kpu_node(
         // SAFETY: bytes of the struct.
         let name: &mut [u8] =
             unsafe { slice::from_raw_parts_mut(out.name.as_mut_ptr().cast(), out.name.len()) };
-        Text::of(name).push(node.operator.name());
+        let mut name = Text::of(name);
+        write_text(node.operator.name(), &mut |byte| name.push(byte));
         match &node.operator {
             Operator::V3(v3::layer::Operator::Conv(conv)) => describe(&conv.layer, out),
             Operator::V4(v4::operator::Operator::KpuConv(conv)) => describe(&conv.layer, out),

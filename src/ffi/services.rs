@@ -69,7 +69,7 @@ pub(super) unsafe fn release(memory: *mut u8) {
 }
 
 /// Shows a line.
-pub(super) fn print(text: &str) {
+pub(super) fn print(text: &[u8]) {
     if let Ok(maix_kpu_services_t { print: Some(print), context, .. }) = services() {
         // SAFETY: the host's own function with its own context.
         unsafe { print(context, text.as_ptr().cast(), text.len()) }

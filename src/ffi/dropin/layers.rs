@@ -6,13 +6,13 @@ use super::{
     context::Context,
 };
 use crate::{
-    error::{Error, Kind, Result, What, word, write_decimal},
+    error::{Error, Kind, Result, What, write_decimal, write_text},
     kpu::layer::Words,
     model::{Model, Node, Operator, v3, v4},
 };
 use core::ptr::null_mut;
 use cty::{c_char, c_int, c_void};
-use heapless::String;
+use heapless::Vec;
 
 /// The names of the layer types of kmodel v3, as in the firmware's messages; those of the KPU last.
 const NAMES: &str = "\
@@ -28,6 +28,14 @@ const NAMES: &str = "\
 
 /// The element types of what they give.
 const DTYPES: &[u8; 30] = b"ffBfBfBfBfBBfBfffBfBfBfBffBBBB";
+
+/// The word with this index, of words that end with a zero byte each: a table without pointers.
+fn word(words: &'static str, index: usize) -> &'static str {
+    let mut ends = words.bytes().enumerate().filter(|&(_, byte)| byte == 0).map(|(end, _)| end);
+    let begin = index.checked_sub(1).map_or(Some(0), |before| ends.nth(before).map(|end| end + 1));
+    let span = begin.zip(ends.next()).and_then(|(begin, end)| words.get(begin..end));
+    span.unwrap_or_default()
+}
 
 /// Where a layer type stands in these tables; that of no layer for other numbers.
 fn row(number: u32) -> usize {
@@ -107,15 +115,15 @@ pub extern "C" fn sipeed_kpu_model_print_layer_info(model: *mut c_void) -> c_int
                 Model::V3(_) => word(NAMES, row(model.opcode(source, node.index)?)),
                 Model::V4(_) => node.operator.name(),
             };
-            let mut line = String::<96>::new();
-            let mut push = |piece: &str| line.push_str(piece).unwrap_or_default();
-            push("layer[");
+            let mut line = Vec::<u8, 96>::new();
+            let mut push = |byte| line.push(byte).unwrap_or_default();
+            write_text("layer[", &mut push);
             write_decimal(node.index.into(), &mut push);
-            push("]: ");
-            push(name);
-            push(", ");
+            write_text("]: ", &mut push);
+            write_text(name, &mut push);
+            write_text(", ", &mut push);
             write_decimal(node.size as u64, &mut push);
-            push(" bytes");
+            write_text(" bytes", &mut push);
             print(&line);
         }
         Ok(())

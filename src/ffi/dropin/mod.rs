@@ -29,9 +29,10 @@ use super::{
     errors::{last, wrap},
     services::print,
 };
-use crate::error::Result;
+use crate::error::{Result, write_text};
+use core::mem::take;
 use cty::c_int;
-use heapless::String;
+use heapless::Vec;
 
 /// Bytes of a printed line at most; the longest text of the table with its hint has fewer.
 const LINE: usize = 384;
@@ -48,13 +49,13 @@ fn answer(body: impl FnOnce() -> Result<()>) -> c_int {
 /// Prints the last error and what to do about it.
 fn report() {
     let Some(error) = last() else { return };
-    let mut line = String::<LINE>::new();
-    let mut push = |piece: &str| line.push_str(piece).unwrap_or_default();
-    push("[maix-kpu] ");
-    error.write(&mut push);
-    if !error.hint().is_empty() {
-        push("; ");
-        push(error.hint());
-    }
+    let mut line = Vec::<u8, LINE>::new();
+    write_text("[maix-kpu] ", &mut |byte| line.push(byte).unwrap_or_default());
+    error.write(&mut |byte| line.push(byte).unwrap_or_default());
+    let mut between = "; ";
+    error.write_hint(&mut |byte| {
+        write_text(take(&mut between), &mut |byte| line.push(byte).unwrap_or_default());
+        line.push(byte).unwrap_or_default();
+    });
     print(&line);
 }

@@ -53,7 +53,7 @@ extern "C" fn chip_main() {
     match result {
         Ok(()) => print("end\n"),
         Err(error) => {
-            error.write(&mut |text| print(text));
+            error.write(&mut send);
             print("\n");
         }
     }
@@ -67,13 +67,15 @@ fn past_cache(bytes: &mut [u8; INPUT.elements()]) -> &'static mut [u8] {
 }
 
 fn print(text: &str) {
+    text.bytes().for_each(send);
+}
+
+fn send(byte: u8) {
     // SAFETY: the serial port's registers, which only this program uses.
     let port = unsafe { &*UARTHS::ptr() };
-    for byte in text.bytes() {
-        while port.txdata.read().full().bit() {}
-        // SAFETY: any byte can be sent.
-        port.txdata.write(|w| unsafe { w.data().bits(byte) });
-    }
+    while port.txdata.read().full().bit() {}
+    // SAFETY: any byte can be sent.
+    port.txdata.write(|w| unsafe { w.data().bits(byte) });
 }
 
 fn print_hex(value: u32) {
