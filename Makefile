@@ -3,7 +3,7 @@
 SECONDS ?= 60
 FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 
-.PHONY: accuracy help emulated setup setup-chip setup-desktop demo maixpy build test check bench docs fuzz firmware-lib firmware link-test chip-test emu-demo emu-test
+.PHONY: accuracy help emulated setup setup-chip setup-desktop demo maixpy build test check bench docs fuzz firmware-lib firmware link-test chip-test chip-counts emu-demo emu-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,8 +82,11 @@ firmware: firmware-lib setup-desktop ## our own MicroPython for the chip, target
 link-test: firmware-lib ## links the chip's library as a firmware does; its size by room
 	tests/firmware_link/run.sh
 
-chip-test: setup-chip ## layers on the emulated chip's KPU give what the simulator gives
+chip-test: setup-chip ## layers and kernels on the emulated chip give what they give on the PC
 	tests/on_chip/run.sh $(CHIP)
+
+chip-counts: chip-test emulated ## instructions on the emulated chip: kernels, and whole models
+	tests/on_chip/counts.sh
 
 emulated: firmware maixpy
 	cargo build --release -p k210-emu

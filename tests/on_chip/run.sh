@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs layers on the emulated K210, driven through its registers, and on the plain simulator;
-# fails where the two differ.
+# Runs layers on the emulated K210, driven through its registers, and on the plain simulator, and CPU
+# kernels on both machines; fails where the two differ.
 #
 #   tests/on_chip/run.sh CARGO OPTION...        `make chip-test` gives the chip's
 set -eu
@@ -15,7 +15,7 @@ cargo build --release -p k210-emu -p on-chip
 "$target/release/k210-emu" --timeout 300 "$target/k210/chip/on-chip" >"$target/on_chip.output"
 tail -n 1 "$target/on_chip.expected" | grep -qx end
 diff "$target/on_chip.expected" "$target/on_chip.output"
-echo "on chip: $(grep -c . "$target/on_chip.output") lines, the same from the KPU and the simulator"
+echo "on chip: $(grep -c . "$target/on_chip.output") lines, the same from the chip and the PC"
 
 # A KPU and a DMA transfer that never end are errors in time.
 for fault in kpu=1 dma=0; do

@@ -5,7 +5,7 @@ use core::{arch::global_asm, panic::PanicInfo, slice};
 use k210_pac::UARTHS;
 use maix_kpu::kpu::{Accelerator, Hardware};
 
-use crate::{INPUT, Memory, run};
+use crate::{INPUT, Memory, kernels, run};
 
 // Stack, zeroes, floats on; core 0 alone goes on. The end is a sleep for ever.
 global_asm!(
@@ -30,6 +30,7 @@ global_asm!(
 );
 
 static mut MEMORY: Memory = Memory::new();
+static mut OPERANDS: kernels::Memory = kernels::Memory::new();
 
 #[unsafe(no_mangle)]
 extern "C" fn chip_main() {
@@ -43,13 +44,13 @@ extern "C" fn chip_main() {
     let Memory { parameters, scratch, .. } = memory;
     let result = Hardware::take(Some(5), scratch).and_then(|mut hardware| {
         hardware.share(parameters);
-        run(&mut hardware, parameters, image, back, |name, crc| {
-            print_hex(crc);
-            print(" ");
-            print(name);
-            print("\n");
-        })
+        run(&mut hardware, parameters, image, back, print_line)
     });
+    let operands = &raw mut OPERANDS;
+    // SAFETY: as above.
+    let operands = unsafe { &mut *operands };
+    operands.fill();
+    kernels::run(operands, print_line);
     match result {
         Ok(()) => print("end\n"),
         Err(error) => {
@@ -64,6 +65,18 @@ fn past_cache(bytes: &mut [u8; INPUT.elements()]) -> &'static mut [u8] {
     let address = bytes.as_mut_ptr().wrapping_sub(0x4000_0000);
     // SAFETY: the same RAM at its other address; from here on only this view of it is written.
     unsafe { slice::from_raw_parts_mut(address, bytes.len()) }
+}
+
+fn print_line(numbers: &[u32], words: &[&str]) {
+    for &number in numbers {
+        print_hex(number);
+        print(" ");
+    }
+    for word in words {
+        print(word);
+        print(" ");
+    }
+    print("\n");
 }
 
 fn print(text: &str) {

@@ -1,9 +1,11 @@
 //! Runs chains of layers and prints a CRC-32 of KPU RAM behind each: by the KPU on a K210, by the
-//! simulator on a PC. `run.sh` compares what the two print.
+//! simulator on a PC. Then runs CPU kernels and prints a CRC-32 of what each computes.
+//! `run.sh` compares what the two print.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
 mod chip;
+mod kernels;
 #[cfg(not(target_os = "none"))]
 mod pc;
 
@@ -55,13 +57,13 @@ impl Memory {
     }
 }
 
-/// Runs everything; `print` gets a name and a CRC-32.
+/// Runs all layers; `print` gets a CRC-32 and a name.
 fn run(
     accelerator: &mut impl Accelerator,
     parameters: &[u8],
     image: &[u8],
     back: &mut [u8],
-    mut print: impl FnMut(&str, u32),
+    mut print: impl FnMut(&[u32], &[&str]),
 ) -> Result<()> {
     for (name, eight_bit, skip) in [
         ("8-bit weights", [true; LAYERS], 0),
@@ -74,14 +76,14 @@ fn run(
             accelerator.ram()[..USED].fill(0);
             accelerator.upload(0, INPUT, image)?;
             accelerator.run(&chain[..length])?;
-            print(name, CRC.checksum(&accelerator.ram()[..USED]));
+            print(&[CRC.checksum(&accelerator.ram()[..USED])], &[name]);
         }
     }
     accelerator.download(0, INPUT, back)?;
-    print("the image again", CRC.checksum(back));
+    print(&[CRC.checksum(back)], &["the image again"]);
     let cut = ImageShape { width: INPUT.width - 1, ..INPUT };
     accelerator.download(0, cut, &mut back[..cut.elements()])?;
-    print("the image without its last column", CRC.checksum(back));
+    print(&[CRC.checksum(back)], &["the image without its last column"]);
     Ok(())
 }
 
