@@ -2,43 +2,12 @@
 
 #[cfg(not(target_os = "none"))]
 use crate::kpu::Rounding;
-use crate::{
-    error::{Error, Kind, Result},
-    kpu::Accelerator,
-};
-use core::sync::atomic::{AtomicBool, Ordering};
+use crate::{error::Result, kpu::Accelerator};
 
-static TAKEN: AtomicBool = AtomicBool::new(false);
+pub(super) use platform::{lend, prepare, share, stop};
 
-struct Turn;
-
-impl Turn {
-    fn take() -> Result<Self> {
-        match TAKEN.swap(true, Ordering::Acquire) {
-            true => Err(Error::new(Kind::Busy)),
-            false => Ok(Self),
-        }
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        TAKEN.store(false, Ordering::Release);
-    }
-}
-
-/// Lends the KPU to `body`; an error while somebody else has it. `copies` is memory for parameters
-/// that the KPU cannot read where they are.
-pub(super) fn lend<R>(
-    dma_channel: Option<u8>,
-    copies: &mut [u8],
-    body: impl FnOnce(&mut dyn Accelerator) -> Result<R>,
-) -> Result<R> {
-    let _turn = Turn::take()?;
-    platform::lend(dma_channel, copies, body)
-}
-
-pub(super) use platform::{prepare, share, stop};
+/// What is done with the KPU.
+type Body<'b> = &'b mut dyn FnMut(&mut dyn Accelerator) -> Result<()>;
 
 /// Says how the simulated KPU rounds from now on; unless told, as [`Rounding::default`] does.
 #[cfg(not(target_os = "none"))]
@@ -48,10 +17,8 @@ pub fn set_rounding(rounding: Rounding) {
 
 #[cfg(target_os = "none")]
 mod platform {
-    use crate::{
-        error::Result,
-        kpu::{Accelerator, Hardware},
-    };
+    use super::Body;
+    use crate::{error::Result, kpu::Hardware};
 
     /// Nothing is needed beforehand.
     pub fn prepare() -> Result<()> {
@@ -63,29 +30,34 @@ mod platform {
 
     /// Makes the KPU see what was written to a model's bytes.
     pub fn share(bytes: &[u8]) -> Result<()> {
-        super::lend(None, &mut [], |kpu| {
+        lend(None, &mut [], &mut |kpu| {
             kpu.share(bytes);
             Ok(())
         })
     }
 
-    pub fn lend<R>(
-        dma_channel: Option<u8>,
-        copies: &mut [u8],
-        body: impl FnOnce(&mut dyn Accelerator) -> Result<R>,
-    ) -> Result<R> {
+    /// Lends the KPU to `body`; an error while somebody else has it. `copies` is memory for
+    /// parameters that the KPU cannot read where they are.
+    #[inline(never)]
+    pub fn lend(dma_channel: Option<u8>, copies: &mut [u8], body: Body<'_>) -> Result<()> {
         body(&mut Hardware::take(dma_channel, copies)?)
     }
 }
 
 #[cfg(not(target_os = "none"))]
 mod platform {
-    use super::super::{errors::Global, memory::Block};
+    use super::{
+        super::{errors::Global, memory::Block},
+        Body,
+    };
     use crate::{
         error::{Error, Kind, Result},
-        kpu::{Accelerator, Rounding, Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
+        kpu::{Rounding, Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
     };
-    use core::mem::ManuallyDrop;
+    use core::{
+        mem::ManuallyDrop,
+        sync::atomic::{AtomicBool, Ordering},
+    };
 
     /// The simulator's memory: KPU RAM, then scratch.
     static MEMORY: Global<Option<*mut u8>> = Global::new(None);
@@ -115,11 +87,28 @@ mod platform {
         Ok(())
     }
 
-    pub fn lend<R>(
-        _: Option<u8>,
-        _: &mut [u8],
-        body: impl FnOnce(&mut dyn Accelerator) -> Result<R>,
-    ) -> Result<R> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+
+    struct Turn;
+
+    impl Turn {
+        fn take() -> Result<Self> {
+            match TAKEN.swap(true, Ordering::Acquire) {
+                true => Err(Error::new(Kind::Busy)),
+                false => Ok(Self),
+            }
+        }
+    }
+
+    impl Drop for Turn {
+        fn drop(&mut self) {
+            TAKEN.store(false, Ordering::Release);
+        }
+    }
+
+    /// Lends the simulator to `body`; an error while somebody else has it.
+    pub fn lend(_: Option<u8>, _: &mut [u8], body: Body<'_>) -> Result<()> {
+        let _turn = Turn::take()?;
         let memory = MEMORY.get().ok_or(Error::new(Kind::NotStarted))?;
         // SAFETY: of that size since `prepare`, and it is our turn.
         let memory = unsafe { core::slice::from_raw_parts_mut(memory, BYTES) };

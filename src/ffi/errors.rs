@@ -22,6 +22,15 @@ impl<T: Copy> Global<T> {
         unsafe { *self.0.get() }
     }
 
+    /// Where the value lies.
+    ///
+    /// # Safety
+    /// Nothing calls [`Self::set`] while the result lives.
+    pub(super) unsafe fn borrow(&self) -> &T {
+        // SAFETY: the caller's promise.
+        unsafe { &*self.0.get() }
+    }
+
     pub(super) fn set(&self, value: T) {
         // SAFETY: as in `get`.
         unsafe { *self.0.get() = value }
@@ -35,8 +44,9 @@ pub(super) fn wrap(body: impl FnOnce() -> Result<()>) -> c_int {
     code(body())
 }
 
+/// The number of an error, which becomes the last one.
 #[inline(never)]
-fn code(result: Result<()>) -> c_int {
+pub(super) fn code(result: Result<()>) -> c_int {
     match result {
         Ok(()) => 0,
         Err(error) => {

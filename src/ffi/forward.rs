@@ -145,7 +145,7 @@ pub(super) fn run(
         Some(s) => Conversion::explicit(s.scale, s.mean, s.std),
         None => session.own_conversion(),
     });
-    accelerator::lend(dma_channel, &mut opened.copies, |kpu| {
+    accelerator::lend(dma_channel, &mut opened.copies, &mut |kpu| {
         session.forward_traced(kpu, inputs, &mut Watch { trace, begin: 0 })
     })
 }
@@ -173,7 +173,7 @@ pub unsafe extern "C" fn maix_kpu_read_output(
                 copy(output, bytes);
                 Ok(())
             }
-            _ => accelerator::lend(None, &mut [], |kpu| {
+            _ => accelerator::lend(None, &mut [], &mut |kpu| {
                 opened.session.read_output(kpu, index, bytes)
             }),
         }

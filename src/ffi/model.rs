@@ -72,6 +72,7 @@ impl core::ops::DerefMut for Use<'_> {
 ///
 /// # Safety
 /// `model` is NULL or was opened and not closed.
+#[inline(never)]
 pub(super) unsafe fn use_model<'h>(model: *const maix_kpu_model_t) -> Result<Use<'h>> {
     // SAFETY: every such pointer was made from a handle.
     let handle = unsafe { get(What::Model, model.cast::<Handle>()) }?;
@@ -151,7 +152,7 @@ pub(super) fn open_reader(reader: Reader, stream: bool) -> Result<*mut maix_kpu_
 /// `model` points to a place for the pointer, or is NULL.
 unsafe fn hand_out(
     model: *mut *mut maix_kpu_model_t,
-    open: impl FnOnce() -> Result<*mut maix_kpu_model_t>,
+    open: &mut dyn FnMut() -> Result<*mut maix_kpu_model_t>,
 ) -> c_int {
     wrap(|| {
         // SAFETY: the caller's promise.
@@ -173,7 +174,7 @@ pub unsafe extern "C" fn maix_kpu_open_bytes(
 ) -> c_int {
     // SAFETY: the caller's promises.
     unsafe {
-        hand_out(model, || {
+        hand_out(model, &mut || {
             open(Bytes::Borrowed(slice_of(What::ModelsBytes, bytes.cast(), length)?))
         })
     }
@@ -191,7 +192,7 @@ pub unsafe extern "C" fn maix_kpu_open_file(
 ) -> c_int {
     // SAFETY: the caller's promises.
     unsafe {
-        hand_out(model, || {
+        hand_out(model, &mut || {
             get(What::Path, path)?;
             open_reader(Reader::File(HostFile::open(path)?), stream)
         })
@@ -209,7 +210,7 @@ pub unsafe extern "C" fn maix_kpu_open_flash(
     model: *mut *mut maix_kpu_model_t,
 ) -> c_int {
     // SAFETY: the caller's promises.
-    unsafe { hand_out(model, || open_reader(Reader::Flash(HostFlash::at(address)?), stream)) }
+    unsafe { hand_out(model, &mut || open_reader(Reader::Flash(HostFlash::at(address)?), stream)) }
 }
 
 /// See the header.
@@ -223,7 +224,9 @@ pub unsafe extern "C" fn maix_kpu_open_reader(
     model: *mut *mut maix_kpu_model_t,
 ) -> c_int {
     // SAFETY: the caller's promises.
-    unsafe { hand_out(model, || open_reader(Reader::Host(*get(What::Reader, reader)?), stream)) }
+    unsafe {
+        hand_out(model, &mut || open_reader(Reader::Host(*get(What::Reader, reader)?), stream))
+    }
 }
 
 /// See the header.

@@ -31,7 +31,9 @@ pub unsafe extern "C" fn maix_kpu_start(services: *const maix_kpu_services_t) ->
 /// As [`maix_kpu_start`], but services that are there stay.
 #[cfg(feature = "dropin")]
 pub(super) fn start_unless_started(services: &maix_kpu_services_t) {
-    SERVICES.set(SERVICES.get().or(Some(*services)));
+    if self::services().is_err() {
+        SERVICES.set(Some(*services));
+    }
 }
 
 /// See the header.
@@ -41,16 +43,19 @@ pub extern "C" fn maix_kpu_stop() {
     SERVICES.set(None);
 }
 
-fn services() -> Result<maix_kpu_services_t> {
-    SERVICES.get().ok_or(Error::new(Kind::NotStarted))
+/// The services, for copying what a call needs.
+fn services() -> Result<&'static maix_kpu_services_t> {
+    // SAFETY: no user keeps the reference while a service runs, and only the host's own calls set
+    // services.
+    unsafe { SERVICES.borrow() }.as_ref().ok_or(Error::new(Kind::NotStarted))
 }
 
 /// Memory of the host; `None` where there is none.
 pub(super) fn allocate(bytes: usize, alignment: usize) -> Result<*mut u8> {
-    let services = services()?;
-    let allocate = services.allocate.ok_or_else(|| null(What::ServiceForMemory))?;
+    let maix_kpu_services_t { allocate, context, .. } = *services()?;
+    let allocate = allocate.ok_or_else(|| null(What::ServiceForMemory))?;
     // SAFETY: the host's own function with its own context.
-    let memory = unsafe { allocate(services.context, bytes, alignment) }.cast::<u8>();
+    let memory = unsafe { allocate(context, bytes, alignment) }.cast::<u8>();
     match memory.is_null() {
         true => Err(Error::about(Kind::Allocate, What::Nothing, [bytes as u64, 0])),
         false => Ok(memory),
@@ -62,7 +67,7 @@ pub(super) fn allocate(bytes: usize, alignment: usize) -> Result<*mut u8> {
 /// # Safety
 /// It came from [`allocate`] and is no longer used.
 pub(super) unsafe fn release(memory: *mut u8) {
-    if let Ok(maix_kpu_services_t { release: Some(release), context, .. }) = services() {
+    if let Ok(&maix_kpu_services_t { release: Some(release), context, .. }) = services() {
         // SAFETY: the host's own function with its own context and memory.
         unsafe { release(context, memory.cast()) }
     }
@@ -70,7 +75,7 @@ pub(super) unsafe fn release(memory: *mut u8) {
 
 /// Shows a line.
 pub(super) fn print(text: &[u8]) {
-    if let Ok(maix_kpu_services_t { print: Some(print), context, .. }) = services() {
+    if let Ok(&maix_kpu_services_t { print: Some(print), context, .. }) = services() {
         // SAFETY: the host's own function with its own context.
         unsafe { print(context, text.as_ptr().cast(), text.len()) }
     }
@@ -79,7 +84,7 @@ pub(super) fn print(text: &[u8]) {
 /// Microseconds since some moment; 0 without a clock.
 pub(super) fn microseconds() -> u64 {
     match services() {
-        Ok(maix_kpu_services_t { microseconds: Some(now), context, .. }) => {
+        Ok(&maix_kpu_services_t { microseconds: Some(now), context, .. }) => {
             // SAFETY: the host's own function with its own context.
             unsafe { now(context) }
         }
@@ -89,7 +94,7 @@ pub(super) fn microseconds() -> u64 {
 
 /// An error where the host wants to stop.
 pub(super) fn go_on() -> Result<()> {
-    if let Ok(maix_kpu_services_t { interrupted: Some(interrupted), context, .. }) = services() {
+    if let Ok(&maix_kpu_services_t { interrupted: Some(interrupted), context, .. }) = services() {
         // SAFETY: the host's own function with its own context.
         if unsafe { interrupted(context) } {
             return Err(Error::new(Kind::Interrupted));
@@ -98,10 +103,21 @@ pub(super) fn go_on() -> Result<()> {
     Ok(())
 }
 
+/// Reads into memory of the library from an offset of a file.
+type ReadFile = unsafe extern "C" fn(
+    context: *mut c_void,
+    file: *mut c_void,
+    offset: usize,
+    bytes: *mut c_void,
+    length: usize,
+) -> bool;
+
 /// An open file of the host.
 pub(super) struct HostFile {
-    services: maix_kpu_services_t,
+    context: *mut c_void,
     file: *mut c_void,
+    read: Option<ReadFile>,
+    close: Option<unsafe extern "C" fn(context: *mut c_void, file: *mut c_void)>,
     pub(super) size: usize,
 }
 
@@ -111,38 +127,48 @@ impl HostFile {
     /// # Safety
     /// `path` is a C string.
     pub(super) unsafe fn open(path: *const cty::c_char) -> Result<Self> {
-        let services = services()?;
-        let open = services.open_file.ok_or(Error::of(Kind::NoService, What::Files))?;
+        let maix_kpu_services_t { context, open_file, read_file: read, close_file: close, .. } =
+            *services()?;
+        let open = open_file.ok_or(Error::of(Kind::NoService, What::Files))?;
         let mut size = 0;
         // SAFETY: the host's own function with its own context; the path is the caller's promise.
-        let file = unsafe { open(services.context, path, &raw mut size) };
+        let file = unsafe { open(context, path, &raw mut size) };
         match file.is_null() {
             true => Err(Error::new(Kind::OpenFile)),
-            false => Ok(Self { services, file, size }),
+            false => Ok(Self { context, file, read, close, size }),
         }
     }
 
     /// Fills `bytes`; whether that worked.
     pub(super) fn read(&self, offset: usize, bytes: &mut [u8]) -> bool {
-        let Some(read) = self.services.read_file else { return false };
-        let (context, length) = (self.services.context, bytes.len());
-        // SAFETY: the host's own function with its own context and file.
-        unsafe { read(context, self.file, offset, bytes.as_mut_ptr().cast(), length) }
+        self.read.is_some_and(|read| {
+            // SAFETY: the host's own function with its own context and file.
+            unsafe { read(self.context, self.file, offset, bytes.as_mut_ptr().cast(), bytes.len()) }
+        })
     }
 }
 
 impl Drop for HostFile {
     fn drop(&mut self) {
-        if let Some(close) = self.services.close_file {
+        if let Some(close) = self.close {
             // SAFETY: the host's own function with its own context and file.
-            unsafe { close(self.services.context, self.file) }
+            unsafe { close(self.context, self.file) }
         }
     }
 }
 
+/// Reads into memory of the library from a flash address.
+type ReadFlash = unsafe extern "C" fn(
+    context: *mut c_void,
+    address: u32,
+    bytes: *mut c_void,
+    length: usize,
+) -> bool;
+
 /// Flash memory from an address on.
 pub(super) struct HostFlash {
-    services: maix_kpu_services_t,
+    context: *mut c_void,
+    read: ReadFlash,
     address: u32,
     pub(super) size: usize,
 }
@@ -150,28 +176,23 @@ pub(super) struct HostFlash {
 impl HostFlash {
     /// Flash memory from `address` to its end.
     pub(super) fn at(address: u32) -> Result<Self> {
-        let services = services()?;
-        if services.read_flash.is_none() {
-            return Err(Error::of(Kind::NoService, What::FlashMemory));
-        }
-        let size = services.flash_size;
-        if address >= size {
-            return Err(Error::about(
+        let maix_kpu_services_t { context, read_flash, flash_size, .. } = *services()?;
+        let read = read_flash.ok_or(Error::of(Kind::NoService, What::FlashMemory))?;
+        match flash_size.checked_sub(address) {
+            Some(size) if size > 0 => Ok(Self { context, read, address, size: size as usize }),
+            _ => Err(Error::about(
                 Kind::FlashAddress,
                 What::Nothing,
-                [address.into(), size.into()],
-            ));
+                [address.into(), flash_size.into()],
+            )),
         }
-        Ok(Self { services, address, size: (size - address) as usize })
     }
 
     /// Fills `bytes`; whether that worked.
     pub(super) fn read(&self, offset: usize, bytes: &mut [u8]) -> bool {
-        let Some(read) = self.services.read_flash else { return false };
         let Ok(offset) = u32::try_from(offset) else { return false };
-        let (context, length) = (self.services.context, bytes.len());
         let address = self.address.wrapping_add(offset);
         // SAFETY: the host's own function with its own context.
-        unsafe { read(context, address, bytes.as_mut_ptr().cast(), length) }
+        unsafe { (self.read)(self.context, address, bytes.as_mut_ptr().cast(), bytes.len()) }
     }
 }

@@ -5,21 +5,20 @@
 use super::{
     super::{
         classifier::Learner,
-        errors::last,
         get, get_mut,
         memory::{Block, Owned},
         services::HostFile,
     },
-    answer,
     context::Context,
     firmware::{self, Output},
     models::dma_channel,
+    reported,
 };
 use crate::{
     error::{Error, Kind, Result, What},
     input::{Image, Input, PixelFormat},
     tensor::Dtype,
-    vision::classifier::{Capacity, File, Form},
+    vision::classifier::{Capacity, Classifier, File, Form},
 };
 use cty::{c_char, c_int, c_void};
 
@@ -55,25 +54,21 @@ struct Trained {
 
 /// Ends a function: its answer, or the negative number of a printed error.
 fn number(body: impl FnOnce() -> Result<usize>) -> c_int {
-    let mut result = 0;
-    let code = answer(|| {
-        result = body()?;
-        Ok(())
-    });
-    match (code, last().map(|error| error.kind())) {
-        (0, _) => result as c_int,
-        (_, Some(kind)) => -errno(kind, code),
-        (_, None) => -code,
+    match body() {
+        Ok(number) => number as c_int,
+        Err(error) => -errno(error),
     }
 }
 
-/// C's number for an error, as the original has them.
-fn errno(kind: Kind, code: c_int) -> c_int {
+/// C's number for an error, which is printed, as the original has them.
+#[inline(never)]
+fn errno(error: Error) -> c_int {
     const EPERM: c_int = 1;
     const EIO: c_int = 5;
     const ENOMEM: c_int = 12;
     const EINVAL: c_int = 22;
-    match kind {
+    let code = reported(Err(error));
+    match error.kind() {
         Kind::PlacesFull | Kind::NoPlace | Kind::NothingToRemove => EPERM,
         Kind::ClassMissing | Kind::NoSample => EPERM,
         Kind::OpenFile | Kind::Read | Kind::Write | Kind::ClassifierFile => EIO,
@@ -115,28 +110,31 @@ fn feature_length(model: *mut c_void, asked: c_int) -> Result<usize> {
     }
 }
 
-/// Hands the feature of an image to `use_feature`, with the classifier.
+/// Hands the feature of an image to `use_feature`, with the classifier; ends a function.
 ///
 /// # Safety
 /// As for [`trained`]; `image` is NULL or whole.
-unsafe fn with_feature<R>(
+unsafe fn with_feature(
     classifier: *mut c_void,
     image: *const FirmwareImage,
-    use_feature: impl FnOnce(&mut Trained, &[f32]) -> Result<R>,
-) -> Result<R> {
-    // SAFETY: the caller's promises.
-    let (own, image) = unsafe { (trained(classifier)?, get(What::Image, image)?) };
-    let (width, height) =
-        (count(What::ImagesWidth, image.width)?, count(What::ImagesHeight, image.height)?);
-    let channels = if image.bytes_per_pixel == 1 { 1 } else { 3 };
-    let bytes = width.saturating_mul(height).saturating_mul(channels);
-    // SAFETY: the caller's promise.
-    let pixels =
-        unsafe { super::super::slice_of(What::PixAiOfTheImage, image.planes.cast_const(), bytes) }?;
-    let format = PixelFormat::Planar { channels };
-    let context = Context::find(own.model)?;
-    context.run_on(Input::Image(Image { format, width, height, pixels }), dma_channel(-1))?;
-    use_feature(own, context.opened()?.session.output_floats(0)?)
+    use_feature: &mut dyn FnMut(&mut Classifier<'static>, &[f32]) -> Result<usize>,
+) -> c_int {
+    number(|| {
+        // SAFETY: the caller's promises.
+        let (own, image) = unsafe { (trained(classifier)?, get(What::Image, image)?) };
+        let (width, height) =
+            (count(What::ImagesWidth, image.width)?, count(What::ImagesHeight, image.height)?);
+        let channels = if image.bytes_per_pixel == 1 { 1 } else { 3 };
+        let bytes = width.saturating_mul(height).saturating_mul(channels);
+        // SAFETY: the caller's promise.
+        let pixels = unsafe {
+            super::super::slice_of(What::PixAiOfTheImage, image.planes.cast_const(), bytes)
+        }?;
+        let format = PixelFormat::Planar { channels };
+        let context = Context::find(own.model)?;
+        context.run_on(Input::Image(Image { format, width, height, pixels }), dma_channel(-1))?;
+        use_feature(&mut own.learner.classifier, context.opened()?.session.output_floats(0)?)
+    })
 }
 
 /// Makes a classifier with room for so many classes and samples of features of a model.
@@ -200,11 +198,11 @@ pub unsafe extern "C" fn maix_kpu_classifier_add_class_img(
     place: c_int,
 ) -> c_int {
     // SAFETY: the caller's promises.
-    number(|| unsafe {
-        with_feature(classifier, image, |own, feature| {
-            own.learner.classifier.add_class(feature, usize::try_from(place).ok())
+    unsafe {
+        with_feature(classifier, image, &mut |classifier, feature| {
+            classifier.add_class(feature, usize::try_from(place).ok())
         })
-    })
+    }
 }
 
 /// Keeps an image for training; its number.
@@ -217,9 +215,9 @@ pub unsafe extern "C" fn maix_kpu_classifier_add_sample_img(
     image: *const FirmwareImage,
 ) -> c_int {
     // SAFETY: the caller's promises.
-    number(|| unsafe {
-        with_feature(classifier, image, |own, feature| own.learner.classifier.add_sample(feature))
-    })
+    unsafe {
+        with_feature(classifier, image, &mut |classifier, feature| classifier.add_sample(feature))
+    }
 }
 
 /// Removes the last class; the number of those that stay.
@@ -268,15 +266,15 @@ pub unsafe extern "C" fn maix_kpu_classifier_predict(
     _h: *mut c_int,
 ) -> c_int {
     // SAFETY: the caller's promises.
-    number(|| unsafe {
-        let distance = get_mut(What::PlaceForTheDistance, distance)?;
-        with_feature(classifier, image, |own, feature| {
-            let nearest = own.learner.classifier.predict(feature)?;
+    unsafe {
+        with_feature(classifier, image, &mut |classifier, feature| {
+            let distance = get_mut(What::PlaceForTheDistance, distance)?;
+            let nearest = classifier.predict(feature)?;
             let (class, away) = nearest.map_or((0, f32::MAX), |n| (n.class, n.distance));
             *distance = away;
             Ok(class)
         })
-    })
+    }
 }
 
 /// Writes the classes to a file.

@@ -59,6 +59,7 @@ impl Context {
     }
 
     /// The model behind a pointer of the firmware.
+    #[inline(never)]
     pub(super) fn find<'c>(pointer: *const c_void) -> Result<&'c mut Self> {
         let mut place = LAST.get();
         // SAFETY: every loaded model knows the one before; the firmware's code and ours take turns.
@@ -127,9 +128,9 @@ impl Context {
         let opened = unsafe { use_model(self.model) }?;
         match &mut *self.copy {
             [] => Ok(()),
-            copy => {
-                accelerator::lend(None, &mut [], |kpu| opened.session.read_output(kpu, 0, copy))
-            }
+            copy => accelerator::lend(None, &mut [], &mut |kpu| {
+                opened.session.read_output(kpu, 0, copy)
+            }),
         }
     }
 

@@ -50,6 +50,7 @@ const QUAD_FAST: c_int = 5;
 const FROM_BEGIN: u8 = 0;
 
 /// Takes the firmware's services, unless it has called `maix_kpu_start` itself.
+#[inline(never)]
 pub(super) fn start() {
     services::start_unless_started(&maix_kpu_services_t {
         context: null_mut(),

@@ -26,7 +26,7 @@ pub mod task;
 pub mod uid;
 
 use super::{
-    errors::{last, wrap},
+    errors::{code, last},
     services::print,
 };
 use crate::error::{Result, write_text};
@@ -39,7 +39,12 @@ const LINE: usize = 384;
 
 /// Ends a function: an error is printed, and becomes a number.
 fn answer(body: impl FnOnce() -> Result<()>) -> c_int {
-    let code = wrap(body);
+    reported(body())
+}
+
+#[inline(never)]
+fn reported(result: Result<()>) -> c_int {
+    let code = code(result);
     if code != 0 {
         report();
     }

@@ -28,16 +28,15 @@ unsafe fn load(
     model: *mut *mut c_void,
     size: *mut u32,
     stream: bool,
-    reader: impl FnOnce() -> Result<Reader>,
+    reader: Result<Reader>,
 ) -> c_int {
-    firmware::start();
     answer(|| {
         // SAFETY: the caller's promise.
         let (model, size) = unsafe {
             (get_mut(What::PlaceForTheModel, model)?, get_mut(What::PlaceForTheSize, size)?)
         };
         *model = core::ptr::null_mut();
-        let reader = reader()?;
+        let reader = reader?;
         let file_bytes = match &reader {
             Reader::File(file) => Some(file.size),
             _ => None,
@@ -61,12 +60,14 @@ pub unsafe extern "C" fn sipeed_kpu_model_load(
     path: *const c_char,
     size: *mut u32,
 ) -> c_int {
+    firmware::start();
     // SAFETY: the caller's promises.
     unsafe {
-        load(model, size, false, || match path.is_null() {
-            true => Ok(Reader::Flash(HostFlash::at(address)?)),
-            false => Ok(Reader::File(HostFile::open(path)?)),
-        })
+        let reader = match path.is_null() {
+            true => HostFlash::at(address).map(Reader::Flash),
+            false => HostFile::open(path).map(Reader::File),
+        };
+        load(model, size, false, reader)
     }
 }
 
@@ -84,8 +85,9 @@ pub unsafe extern "C" fn sipeed_kpu_model_load_flash(
     _spi_speed: u32,
     size: *mut u32,
 ) -> c_int {
+    firmware::start();
     // SAFETY: the caller's promises.
-    unsafe { load(model, size, true, || Ok(Reader::Flash(HostFlash::at(address)?))) }
+    unsafe { load(model, size, true, HostFlash::at(address).map(Reader::Flash)) }
 }
 
 /// Frees a model and clears the pointer to it; NULL is no error.
@@ -172,7 +174,8 @@ type Size = [usize; 3];
 ///
 /// # Safety
 /// They are valid, or NULL.
-unsafe fn give_size([w, h, c]: [*mut u16; 3], size: impl FnOnce() -> Result<Size>) -> c_int {
+#[inline(never)]
+unsafe fn give_size([w, h, c]: [*mut u16; 3], size: Result<Size>) -> c_int {
     answer(|| {
         // SAFETY: the caller's promise.
         let places = unsafe {
@@ -182,7 +185,7 @@ unsafe fn give_size([w, h, c]: [*mut u16; 3], size: impl FnOnce() -> Result<Size
                 get_mut(What::TheChannels, c)?,
             ]
         };
-        for (place, size) in places.into_iter().zip(size()?) {
+        for (place, size) in places.into_iter().zip(size?) {
             *place = u16::try_from(size).unwrap_or(u16::MAX);
         }
         Ok(())
@@ -201,14 +204,15 @@ pub unsafe extern "C" fn sipeed_kpu_model_get_input_shape(
     c: *mut u16,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe {
-        give_size([w, h, c], || {
-            let shape = Context::find(model)?.opened()?.session.input(0)?.image();
-            match shape.plane() == 1 && shape.channels > 3 {
-                true => Err(Error::new(Kind::NotAnImage)),
-                false => Ok([shape.width, shape.height, shape.channels]),
-            }
-        })
+    unsafe { give_size([w, h, c], input_size(model)) }
+}
+
+/// The size of the input, an image.
+fn input_size(model: *mut c_void) -> Result<Size> {
+    let shape = Context::find(model)?.opened()?.session.input(0)?.image();
+    match shape.plane() == 1 && shape.channels > 3 {
+        true => Err(Error::new(Kind::NotAnImage)),
+        false => Ok([shape.width, shape.height, shape.channels]),
     }
 }
 
@@ -230,7 +234,7 @@ pub unsafe extern "C" fn sipeed_kpu_model_get_output_shape(
     c: *mut u16,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { give_size([w, h, c], || output_size(model, 0)) }
+    unsafe { give_size([w, h, c], output_size(model, 0)) }
 }
 
 /// The size of an output, as it was set or else as the model has it.
@@ -246,7 +250,7 @@ pub unsafe extern "C" fn sipeed_kpu_get_outputs_shape(
     c: *mut u16,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { give_size([w, h, c], || output_size(model, index.into())) }
+    unsafe { give_size([w, h, c], output_size(model, index.into())) }
 }
 
 /// Gives an output another shape of the same size.

@@ -83,7 +83,7 @@ pub unsafe extern "C" fn kpu_run(
         let (first, last) = (Layer::decode(first)?, Layer::decode(last)?);
         let pixels = slice_of(What::TheInput, input.cast::<u8>(), first.input.elements())?;
         get(What::TheOutput, output)?;
-        accelerator::lend(u8::try_from(channel).ok(), &mut [], |kpu| {
+        accelerator::lend(u8::try_from(channel).ok(), &mut [], &mut |kpu| {
             kpu.upload(first.src_row, first.input, pixels)?;
             for words in layers {
                 let job = job(words, task.eight_bit != 0)?;

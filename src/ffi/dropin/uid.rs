@@ -60,7 +60,7 @@ mod fuses {
     /// Of the chip's number in the fuses.
     const ADDRESS: usize = 0x3d90;
     /// Fuses to switch on behind the reset values, and what to write there.
-    const PREPARE: [(usize, u32); 19] = [
+    const PREPARE: &[(u8, u8)] = &[
         (CPU_CONTROL, 0),
         (0x44, 21), // divider of the clock
         (0x5c, 0),
@@ -81,38 +81,38 @@ mod fuses {
         (WRONG_ADDRESS, 0),
         (CHIP_ENABLE, 0),
     ];
-    const CHIP_ENABLE: usize = 0x00;
-    const MODE: usize = 0x08;
-    const LAST: usize = 0x20;
-    const DATA: usize = 0x24;
-    const BIT_ADDRESS: usize = 0x30;
-    const TAKES_ADDRESS: usize = 0x3c;
-    const WRONG_ADDRESS: usize = 0x60;
-    const CPU_CONTROL: usize = 0x78;
-    const DATA_READY: usize = 0xac;
+    const CHIP_ENABLE: u8 = 0x00;
+    const MODE: u8 = 0x08;
+    const LAST: u8 = 0x20;
+    const DATA: u8 = 0x24;
+    const BIT_ADDRESS: u8 = 0x30;
+    const TAKES_ADDRESS: u8 = 0x3c;
+    const WRONG_ADDRESS: u8 = 0x60;
+    const CPU_CONTROL: u8 = 0x78;
+    const DATA_READY: u8 = 0xac;
     /// Reads of a register that does not become ready.
     const PATIENCE: u32 = 1 << 24;
 
-    fn register(offset: usize) -> *mut u32 {
-        with_exposed_provenance_mut(BASE + offset)
+    fn register(offset: u8) -> *mut u32 {
+        with_exposed_provenance_mut(BASE + usize::from(offset))
     }
 
-    fn write(offset: usize, value: u32) {
+    fn write(offset: u8, value: u32) {
         // SAFETY: a register of the fuses, which nobody else uses at this time.
         unsafe { register(offset).write_volatile(value) }
     }
 
-    fn get(offset: usize) -> u32 {
+    fn get(offset: u8) -> u32 {
         // SAFETY: as in `write`.
         unsafe { register(offset).read_volatile() }
     }
 
-    fn wait(offset: usize) -> Option<()> {
+    fn wait(offset: u8) -> Option<()> {
         (0..PATIENCE).find(|_| get(offset) != 0).map(|_| ())
     }
 
     fn read_bytes() -> Option<[u8; BYTES]> {
-        PREPARE.into_iter().for_each(|(offset, value)| write(offset, value));
+        PREPARE.iter().for_each(|&(offset, value)| write(offset, value.into()));
         let mut bytes = [0; BYTES];
         for (index, byte) in bytes.iter_mut().enumerate() {
             wait(TAKES_ADDRESS)?;
