@@ -1,7 +1,7 @@
 //! Memory from the host, given back when dropped.
 
 use super::services::{allocate, release};
-use crate::error::{Result, What};
+use crate::error::Result;
 use core::{
     ops::{Deref, DerefMut},
     ptr::{NonNull, drop_in_place},
@@ -24,7 +24,7 @@ impl<T: Copy + Default> Block<T> {
     pub(super) fn aligned(len: usize, alignment: usize) -> Result<Self> {
         let memory = match len.saturating_mul(size_of::<T>()) {
             0 => core::ptr::dangling_mut(),
-            bytes => allocate(bytes, alignment.max(align_of::<T>()))?.cast::<T>(),
+            bytes => allocate(bytes, alignment.max(align_of::<T>()))?.cast::<T>().as_ptr(),
         };
         for index in 0..len {
             // SAFETY: inside what was allocated.
@@ -74,8 +74,7 @@ pub(super) struct Owned<T>(NonNull<T>);
 impl<T> Owned<T> {
     /// Memory for a value that is still to come.
     pub(super) fn place() -> Result<Place<T>> {
-        let memory = allocate(size_of::<T>().max(1), align_of::<T>())?.cast::<T>();
-        NonNull::new(memory).map(Place).ok_or_else(|| super::null(What::Memory))
+        Ok(Place(allocate(size_of::<T>().max(1), align_of::<T>())?.cast()))
     }
 
     /// The value's address; [`Self::from_raw`] takes it back.

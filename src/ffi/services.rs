@@ -7,6 +7,7 @@ use super::{
     null,
 };
 use crate::error::{Error, Kind, Result, What};
+use core::ptr::NonNull;
 use cty::{c_int, c_void};
 
 static SERVICES: Global<Option<maix_kpu_services_t>> = Global::new(None);
@@ -51,15 +52,13 @@ fn services() -> Result<&'static maix_kpu_services_t> {
 }
 
 /// Memory of the host; `None` where there is none.
-pub(super) fn allocate(bytes: usize, alignment: usize) -> Result<*mut u8> {
+pub(super) fn allocate(bytes: usize, alignment: usize) -> Result<NonNull<u8>> {
     let maix_kpu_services_t { allocate, context, .. } = *services()?;
     let allocate = allocate.ok_or_else(|| null(What::ServiceForMemory))?;
     // SAFETY: the host's own function with its own context.
     let memory = unsafe { allocate(context, bytes, alignment) }.cast::<u8>();
-    match memory.is_null() {
-        true => Err(Error::about(Kind::Allocate, What::Nothing, [bytes as u64, 0])),
-        false => Ok(memory),
-    }
+    NonNull::new(memory)
+        .ok_or_else(|| Error::about(Kind::Allocate, What::Nothing, [bytes as u64, 0]))
 }
 
 /// Gives memory back.

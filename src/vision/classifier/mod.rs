@@ -70,21 +70,20 @@ impl<'m> Classifier<'m> {
         let Some(feature) = NonZeroUsize::new(capacity.feature) else {
             return Err(Error::of(Kind::Parameter, What::FeatureLength));
         };
-        let short = |need: Option<usize>, there: usize| {
-            let bytes = |values: usize| (values as u64).saturating_mul(4);
-            let numbers = [bytes(need.unwrap_or(usize::MAX)), bytes(there)];
-            Error::about(Kind::NoMemory, What::Classifier, numbers)
-        };
-        let no_values = short(capacity.values(), values.len());
-        let no_marks = short(capacity.marks(), marks.len());
-        let centres = capacity.classes.checked_mul(capacity.feature).ok_or(no_values)?;
-        let (centres, values) = values.split_at_mut_checked(centres).ok_or(no_values)?;
-        let samples = capacity.samples.checked_mul(capacity.feature).ok_or(no_values)?;
-        let samples = values.get_mut(..samples).ok_or(no_values)?;
-        let (present, marks) = marks.split_at_mut_checked(capacity.classes).ok_or(no_marks)?;
-        let assigned = marks.get_mut(..capacity.samples).ok_or(no_marks)?;
+        for (need, there) in [(capacity.values(), values.len()), (capacity.marks(), marks.len())] {
+            if need.is_none_or(|need| need > there) {
+                let need = need.unwrap_or(usize::MAX);
+                let numbers = [need, there].map(|values| (values as u64).saturating_mul(4));
+                return Err(Error::about(Kind::NoMemory, What::Classifier, numbers));
+            }
+        }
+        let Capacity { classes, samples, feature: length } = capacity;
+        let (centres, values) = values.split_at_mut_checked(classes * length).unwrap_or_default();
+        let values = values.get_mut(..samples * length).unwrap_or_default();
+        let (present, marks) = marks.split_at_mut_checked(classes).unwrap_or_default();
+        let assigned = marks.get_mut(..samples).unwrap_or_default();
         present.fill(0);
-        Ok(Self { feature, centres, present, samples, assigned, sample_count: 0 })
+        Ok(Self { feature, centres, present, samples: values, assigned, sample_count: 0 })
     }
 
     /// What it has room for.
