@@ -134,6 +134,11 @@ impl<'b> Vector<'b> {
         self.slice(1)
     }
 
+    /// The elements as numbers of 16 bits.
+    pub fn u16s(&self) -> Result<Vec<u16>> {
+        Ok(self.elements()?.map(u16::from_le_bytes).collect())
+    }
+
     /// The elements as signed numbers of 32 bits.
     pub fn i32s(&self) -> Result<Vec<i32>> {
         Ok(self.elements()?.map(i32::from_le_bytes).collect())

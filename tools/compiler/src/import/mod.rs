@@ -7,6 +7,7 @@ mod ints;
 pub mod onnx;
 mod onnx_ops;
 pub mod onnx_proto;
+mod sparse;
 pub mod tflite;
 mod tflite_ops;
 

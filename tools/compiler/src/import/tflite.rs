@@ -8,7 +8,7 @@ use super::{
     flatbuffer::Table,
     half::half_to_f32,
     ints::Ints,
-    tflite_ops,
+    sparse, tflite_ops,
 };
 use crate::{
     graph::Op,
@@ -61,7 +61,24 @@ impl FileTensor {
             zero_points = q.vector(3)?.i64s()?;
             quantized_axis = usize::try_from(q.i32(6, 0)?).unwrap_or(0);
         }
-        Ok(Self { name, shape, dtype: table.u8(1, 0)?, scales, zero_points, quantized_axis, data })
+        let dtype = table.u8(1, 0)?;
+        let data = match (data, table.table(6)?) {
+            (Some(stored), Some(sparsity)) => {
+                let element = match dtype {
+                    dtype::F32 => 4,
+                    dtype::F16 => 2,
+                    _ => {
+                        return Err(Fault::new(
+                            format!("the sparse tensor {name} is not of floats"),
+                            "export the model with dense weights",
+                        ));
+                    }
+                };
+                Some(sparse::densify(&stored, &sparsity, &shape, element)?)
+            }
+            (data, _) => data,
+        };
+        Ok(Self { name, shape, dtype, scales, zero_points, quantized_axis, data })
     }
 
     fn elements(&self) -> usize {

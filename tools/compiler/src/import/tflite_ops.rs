@@ -323,8 +323,9 @@ pub fn build(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Value>> {
             let (x, block) = (call.tensor(b, 0)?, call.usize(0, 1)?);
             Ok(vec![Value::Tensor(b.depth_to_space(x, block, false)?)])
         }
-        // Quantized models keep their ranges with the tensors; the conversions themselves are no-ops.
-        6 | 114 | 53 => Ok(vec![call.input(0)?.clone()]),
+        // Quantized models keep their ranges with the tensors, and sparse weights are dense once they
+        // are read; the conversions themselves are no-ops.
+        6 | 114 | 53 | 124 => Ok(vec![call.input(0)?.clone()]),
         8 => unary(b, UnaryOp::Floor),
         9 => fully_connected(b, call),
         11 => {

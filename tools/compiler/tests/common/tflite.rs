@@ -15,6 +15,8 @@ pub enum Field {
 pub enum Data {
     None,
     Floats(Vec<f32>),
+    /// The same in the file's sparse form: of each row of the last dimension what is not 0.
+    Sparse(Vec<f32>),
     Ints(Vec<i32>),
     Bytes(Vec<i8>),
 }
@@ -41,6 +43,54 @@ pub struct Operator {
 pub struct Model {
     pub tensors: Vec<Tensor>,
     pub operators: Vec<Operator>,
+}
+
+/// Where a table has its field.
+fn slot(field: u16) -> u16 {
+    4 + 2 * field
+}
+
+/// How sparse values lie in a tensor: all dimensions dense but the last, which is a list.
+fn sparsity<'b>(
+    b: &mut FlatBufferBuilder<'b>,
+    shape: &[usize],
+    values: &[f32],
+) -> WIPOffset<flatbuffers::TableFinishedWIPOffset> {
+    let (mut segments, mut indices) = (vec![0u16], Vec::new());
+    for row in values.chunks_exact(shape[shape.len() - 1]) {
+        indices.extend((0..row.len() as u8).filter(|&i| row[usize::from(i)] != 0.0));
+        segments.push(indices.len() as u16);
+    }
+    let list = |b: &mut FlatBufferBuilder<'b>, values| {
+        let start = b.start_table();
+        b.push_slot_always::<WIPOffset<UnionWIPOffset>>(slot(0), values);
+        b.end_table(start)
+    };
+    let segments = b.create_vector(&segments).as_union_value();
+    let segments = list(b, segments);
+    let indices = b.create_vector(&indices).as_union_value();
+    let indices = list(b, indices);
+    let mut dimensions = Vec::new();
+    for (axis, &size) in shape.iter().enumerate() {
+        let start = b.start_table();
+        if axis + 1 < shape.len() {
+            b.push_slot_always(slot(1), size as i32);
+        } else {
+            b.push_slot_always(slot(0), 1i8);
+            // Lists of 16 and of 8 bits.
+            b.push_slot_always(slot(2), 2u8);
+            b.push_slot_always(slot(3), segments);
+            b.push_slot_always(slot(4), 3u8);
+            b.push_slot_always(slot(5), indices);
+        }
+        dimensions.push(b.end_table(start));
+    }
+    let order = b.create_vector(&(0..shape.len() as i32).collect::<Vec<_>>());
+    let dimensions = b.create_vector(&dimensions);
+    let start = b.start_table();
+    b.push_slot_always(slot(0), order);
+    b.push_slot_always(slot(2), dimensions);
+    b.end_table(start)
 }
 
 impl Model {
@@ -74,14 +124,21 @@ impl Model {
     /// The file.
     pub fn bytes(&self) -> Vec<u8> {
         let mut b = FlatBufferBuilder::new();
-        let slot = |field: u16| 4 + 2 * field;
         let mut buffers = Vec::new();
         let mut tensors = Vec::new();
         for tensor in &self.tensors {
+            let sparsity = match &tensor.data {
+                Data::Sparse(v) => Some(sparsity(&mut b, &tensor.shape, v)),
+                _ => None,
+            };
             let (dtype, bytes): (i8, Option<Vec<u8>>) = match &tensor.data {
                 Data::None if tensor.quantized.is_some() => (9, None),
                 Data::None => (0, None),
                 Data::Floats(v) => (0, Some(v.iter().flat_map(|v| v.to_le_bytes()).collect())),
+                Data::Sparse(v) => {
+                    let kept = v.iter().filter(|&&v| v != 0.0);
+                    (0, Some(kept.flat_map(|v| v.to_le_bytes()).collect()))
+                }
                 Data::Ints(v) => (2, Some(v.iter().flat_map(|v| v.to_le_bytes()).collect())),
                 Data::Bytes(v) => (9, Some(v.iter().map(|&v| v as u8).collect())),
             };
@@ -108,6 +165,9 @@ impl Model {
             b.push_slot_always(slot(3), name);
             if let Some(q) = quantized {
                 b.push_slot_always(slot(4), q);
+            }
+            if let Some(sparsity) = sparsity {
+                b.push_slot_always(slot(6), sparsity);
             }
             tensors.push(b.end_table(start));
         }
