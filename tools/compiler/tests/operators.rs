@@ -101,6 +101,55 @@ fn convolutions_of_every_step_and_border() {
     }
 }
 
+/// Weights that the file keeps sparse, behind DENSIFY, are those of the dense file.
+#[test]
+fn sparse_weights() {
+    let mut random = Random(5);
+    let weights: Vec<f32> =
+        random.list(6 * 9 * 5, 0.5).into_iter().map(|w| if w > 0.1 { w } else { 0.0 }).collect();
+    let model = |sparse: bool| {
+        let mut m = Model::new(&[1, 12, 10, 5]);
+        let shape = [6, 3, 3, 5];
+        let weights = if sparse {
+            let stored = m.tensor(&shape, Data::Sparse(weights.clone()));
+            m.push(124, &[stored], &shape, &[])
+        } else {
+            m.tensor(&shape, Data::Floats(weights.clone()))
+        };
+        m.push(3, &[0, weights, -1], &[1, 12, 10, 6], &[(1, INT(1)), (2, INT(1))]);
+        m
+    };
+    check("sparse", &model(true), 28.0);
+    let input = random.list(12 * 10 * 5, 2.0);
+    let [sparse, dense] = [true, false].map(|sparse| {
+        let graph =
+            import::import(&model(sparse).bytes(), InputFormat::Tflite, None).unwrap().graph;
+        eval::run(&graph, &[&input], &mut |_, _| {})
+    });
+    assert_eq!(sparse, dense);
+}
+
+/// Channels that stay far below relu6's bound, read with large weights: one scale for all channels
+/// leaves little of them unless they are enlarged.
+#[test]
+fn small_channels_before_relu6_are_enlarged() {
+    let mut random = Random(6);
+    let (channels, shape) = (8usize, [1, 16, 16, 8]);
+    let size = |c: usize| if c.is_multiple_of(2) { 2.0 } else { 0.02 };
+    let mut m = Model::new(&[1, 16, 16, 3]);
+    let weights: Vec<f32> = (0..channels).flat_map(|c| random.list(3, size(c))).collect();
+    let weights = m.tensor(&[channels, 1, 1, 3], Data::Floats(weights));
+    let step = [(1, INT(1)), (2, INT(1))];
+    let x = m.push(3, &[0, weights, -1], &shape, &[&step[..], &[(3, BYTE(3))]].concat());
+    let weights =
+        (0..9 * channels).map(|i| random.within(-0.5, 0.5) / size(i % channels)).collect();
+    let weights = m.tensor(&[1, 3, 3, channels], Data::Floats(weights));
+    m.push(4, &[x, weights, -1], &shape, &[&step[..], &[(3, INT(1))]].concat());
+    let report = check("small_channels_before_relu6", &m, 32.0);
+    // Nothing had to stay in float.
+    assert_eq!(report.warnings, [""; 0]);
+}
+
 #[test]
 fn functions() {
     // logistic, relu, relu -1..1, relu6, tanh, exp, neg, sin, square, leaky, abs, cos, elu, hard swish

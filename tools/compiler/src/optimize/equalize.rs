@@ -10,10 +10,14 @@ use crate::{
 /// The most that a channel is enlarged by.
 const LARGEST_FACTOR: f32 = 64.0;
 
+/// How far the values of a channel may leave those that calibration saw before relu6 cuts them off where
+/// it did not before, as a share of the range that calibration saw.
+const HEADROOM: f32 = 0.5;
+
 /// Enlarges small channels and keeps the statistics true.
 pub fn equalize(graph: &mut Graph, stats: &mut [Stats]) {
     for second in 0..graph.nodes.len() {
-        let Some((first, tensors)) = pair(graph, second) else { continue };
+        let Some(Pair { first, tensors, ceiling }) = pair(graph, second) else { continue };
         let &last = tensors.last().expect("at least the first convolution's result");
         if tensors.iter().any(|&t| graph.tensors[t].range.is_some()) {
             continue;
@@ -27,7 +31,12 @@ pub fn equalize(graph: &mut Graph, stats: &mut [Stats]) {
         if reach.is_empty() {
             continue;
         }
-        let factors = factors(&reach, consumer);
+        let most: Vec<f32> = stats[tensors[0]]
+            .channel_ranges
+            .iter()
+            .map(|(low, high)| ceiling / (high + HEADROOM * (high - low)).max(f32::MIN_POSITIVE))
+            .collect();
+        let factors = factors(&reach, &most, consumer);
         if let Op::Conv2d(producer) = &mut graph.nodes[first].op {
             let row = producer.weights.len() / producer.bias.len();
             for ((weights, bias), &f) in
@@ -46,11 +55,21 @@ pub fn equalize(graph: &mut Graph, stats: &mut [Stats]) {
     }
 }
 
-/// The convolution before a convolution, if nothing but functions that commute with a factor stand
-/// between them and nobody else reads the tensors between; and these tensors.
-fn pair(graph: &Graph, second: usize) -> Option<(usize, Vec<TensorId>)> {
+/// Two convolutions with nothing between them but functions that commute with a factor, below a ceiling.
+struct Pair {
+    /// Node of the first one.
+    first: usize,
+    /// The tensors between, which nobody else reads.
+    tensors: Vec<TensorId>,
+    /// The least value that is cut off.
+    ceiling: f32,
+}
+
+/// The pair that ends with node `second`.
+fn pair(graph: &Graph, second: usize) -> Option<Pair> {
     let Op::Conv2d(_) = graph.nodes[second].op else { return None };
     let mut tensors = vec![graph.nodes[second].inputs[0]];
+    let mut ceiling = f32::INFINITY;
     loop {
         let t = tensors[0];
         if graph.readers(t) != 1 {
@@ -58,19 +77,24 @@ fn pair(graph: &Graph, second: usize) -> Option<(usize, Vec<TensorId>)> {
         }
         let producer = graph.producer(t)?;
         match &graph.nodes[producer].op {
-            Op::Conv2d(_) => return Some((producer, tensors)),
-            Op::Map(f) if f.is_homogeneous() => tensors.insert(0, graph.nodes[producer].inputs[0]),
+            Op::Conv2d(_) => return Some(Pair { first: producer, tensors, ceiling }),
+            Op::Map(f) if f.is_homogeneous() => {}
+            Op::Map(f) => match f.as_clamp()? {
+                (0.0, high) => ceiling = ceiling.min(high),
+                _ => return None,
+            },
             _ => return None,
         }
+        tensors.insert(0, graph.nodes[producer].inputs[0]);
     }
 }
 
-/// A factor of at least 1 for each channel.
+/// A factor of at least 1 and not beyond `most` for each channel.
 ///
 /// A depthwise consumer has a scale for each channel, so its weights lose nothing. In a dense one
 /// the weights of an enlarged channel become small beside the others: the factor is the geometric
 /// mean of what the range and what the weights ask for.
-fn factors(reach: &[f32], consumer: &Conv2d) -> Vec<f32> {
+fn factors(reach: &[f32], most: &[f32], consumer: &Conv2d) -> Vec<f32> {
     let largest = reach.iter().copied().fold(0f32, f32::max);
     let mut weights = vec![0f32; reach.len()];
     let mut copy = consumer.clone();
@@ -80,11 +104,12 @@ fn factors(reach: &[f32], consumer: &Conv2d) -> Vec<f32> {
     reach
         .iter()
         .zip(&weights)
-        .map(|(&r, &w)| {
+        .zip(most)
+        .map(|((&r, &w), &most)| {
             if r <= 0.0 || !r.is_finite() {
                 return 1.0;
             }
-            let wanted = largest / r;
+            let wanted = (largest / r).min(most);
             let factor = if depthwise {
                 wanted
             } else {
