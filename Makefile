@@ -3,10 +3,10 @@
 SECONDS ?= 60
 FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 
-.PHONY: accuracy help emulated setup setup-chip setup-desktop demo maixpy build test check bench docs fuzz firmware-lib firmware link-test chip-test chip-counts emu-demo emu-test
+.PHONY: accuracy help emulated setup setup-chip setup-desktop demo maixpy build test check bench docs fuzz firmware-lib firmware link-test chip-test chip-counts emu-demo emu-test litert registry-models
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Cargo's options for the chip.
 CHIP_TARGET = --profile chip --target targets/k210.json -Zjson-target-spec
@@ -45,6 +45,15 @@ test: setup-desktop ## all tests
 
 accuracy: setup-desktop ## accuracy of the examples on all data that training has not seen
 	scripts/accuracy.sh
+
+litert: setup ## compares compiled models with LiteRT, TensorFlow Lite's own interpreter
+	scripts/litert.sh
+	cargo test --release -p kmodel-compiler --test pairs -- --nocapture
+
+registry-models: setup ## fetches trained models from the Python registry and compiles them
+	scripts/litert.sh
+	scripts/registry-models.sh
+	cargo test --release -p kmodel-compiler --test registry -- --ignored --nocapture
 
 check: setup-chip ## format, lints, documentation
 	cargo fmt --all --check

@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Likeness, likeness, outputs, picture, testdata};
+use common::{Likeness, likeness, litert, outputs, picture, testdata};
 use kmodel_compiler::{
     Options, compile, eval,
     graph::Graph,
@@ -58,19 +58,36 @@ fn read(folder: &Path, name: &str, entry: &Value) -> Pair {
     Pair { name: name.into(), graph, tflite, theirs, range, inputs }
 }
 
-/// Likeness of each output, over all inputs together.
-fn compare(pair: &Pair, kmodel: &[u8]) -> Result<Vec<Likeness>, maix_kpu::error::Error> {
-    let mut expected = vec![Vec::new(); pair.graph.outputs.len()];
-    let mut got = expected.clone();
-    for input in &pair.inputs {
-        let wanted = eval::run(&pair.graph, &[input], &mut |_, _| {});
-        let found = outputs(kmodel, std::slice::from_ref(input), pair.range)?;
-        assert_eq!(wanted.len(), found.len(), "{}", pair.name);
-        for (i, (w, f)) in wanted.iter().zip(found).enumerate() {
-            expected[i].extend_from_slice(w);
-            got[i].extend(f);
+/// Each output, over all inputs together, of `answers`: all outputs of an input one behind the other.
+fn by_output(graph: &Graph, answers: &[f32]) -> Vec<Vec<f32>> {
+    let sizes: Vec<usize> =
+        graph.outputs.iter().map(|&id| graph.shape(id).iter().product()).collect();
+    let mut outputs = vec![Vec::new(); sizes.len()];
+    for mut answer in answers.chunks_exact(sizes.iter().sum()) {
+        for (output, &size) in outputs.iter_mut().zip(&sizes) {
+            output.extend_from_slice(answer.split_off(..size).expect("as long as all outputs"));
         }
     }
+    outputs
+}
+
+/// What the float model answers to all inputs, by our evaluator.
+fn evaluated(pair: &Pair) -> Vec<f32> {
+    let run = |input| eval::run(&pair.graph, &[input], &mut |_, _| {});
+    pair.inputs.iter().flat_map(|input| run(input)).flat_map(|output| output.to_vec()).collect()
+}
+
+/// Likeness of each output of a kmodel, over all inputs together.
+fn compare(
+    pair: &Pair,
+    expected: &[f32],
+    kmodel: &[u8],
+) -> Result<Vec<Likeness>, maix_kpu::error::Error> {
+    let mut got = Vec::new();
+    for input in &pair.inputs {
+        got.extend(outputs(kmodel, std::slice::from_ref(input), pair.range)?.concat());
+    }
+    let [expected, got] = [expected, &got].map(|answers| by_output(&pair.graph, answers));
     Ok(expected.iter().zip(&got).map(|(e, g)| likeness(e, g)).collect())
 }
 
@@ -90,22 +107,40 @@ fn our_kmodel(pair: &Pair, float: bool) -> (Vec<u8>, Vec<String>) {
 #[test]
 fn as_near_to_the_float_model_as_nncase() {
     let Some(folder) = testdata("pairs") else { return };
+    let python = litert::python();
     let index: serde_json::Map<String, Value> =
         serde_json::from_slice(&std::fs::read(folder.join("index.json")).unwrap()).unwrap();
     let mut table = String::from(
         "| model | type | output | cosine | largest difference | dB | nncase: cosine | dB |\n|---|---|--:|--:|--:|--:|--:|--:|\n",
     );
+    let mut float_table = String::from(
+        "| model | largest value | cosine | largest difference | dB | between LiteRT's kernels |\n|---|--:|--:|--:|--:|--:|\n",
+    );
     let mut failures = Vec::new();
     for (name, entry) in &index {
         let pair = read(&folder, name, entry);
+        let mut expected = evaluated(&pair);
+        if let Some(python) = &python {
+            let reference = litert::Reference::of(python, name, &pair.tflite, &pair.inputs);
+            let Likeness { cosine, largest, decibels } = likeness(&reference.answers, &expected);
+            if largest > reference.tolerance() {
+                failures.push(format!("{name}: the evaluator is {largest} from LiteRT"));
+            }
+            float_table += &format!(
+                "| {name} | {:.1} | {cosine:.7} | {largest:.1e} | {decibels:.1} | {:.1e} |\n",
+                reference.answers.iter().fold(0.0, |m: f32, v| v.abs().max(m)),
+                reference.between_kernels
+            );
+            expected = reference.answers;
+        }
         let float = entry["inference_type"] == "float";
         let (kmodel, warnings) = our_kmodel(&pair, float);
         // The network magnifies what bytes round off; most of it has to be in float.
         let falls_back = warnings.iter().any(|w| w.contains("stay in float"));
         assert_eq!(falls_back, name == "seg_033", "{name}: {warnings:?}");
         let kind = if float { "float" } else { "uint8" };
-        let ours = compare(&pair, &kmodel).unwrap();
-        let theirs = compare(&pair, &pair.theirs);
+        let ours = compare(&pair, &expected, &kmodel).unwrap();
+        let theirs = compare(&pair, &expected, &pair.theirs);
         for (i, o) in ours.iter().enumerate() {
             let (their_cosine, their_decibels) = match &theirs {
                 Ok(t) => (format!("{:.5}", t[i].cosine), format!("{:.1}", t[i].decibels)),
@@ -121,7 +156,10 @@ fn as_near_to_the_float_model_as_nncase() {
             }
         }
     }
-    println!("{table}");
-    common::update_docs("pairs", &table);
+    println!("{table}\n{float_table}");
+    if python.is_some() {
+        common::update_docs("pairs", &table);
+        common::update_docs("litert", &float_table);
+    }
     assert!(failures.is_empty(), "{failures:#?}");
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+pub mod litert;
 pub mod tflite;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,11 @@ pub fn testdata(folder: &str) -> Option<PathBuf> {
     }
     eprintln!("skipped: no test data at {}", path.display());
     None
+}
+
+/// The folder of everything that is built or fetched.
+pub fn target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target")
 }
 
 /// Numbers that are the same in every run.
