@@ -1,5 +1,6 @@
 #!/bin/sh
-# Links target/firmware/libmaix_kpu.a as a firmware does, with GNU ld, and prints its size by room.
+# Links target/firmware/libmaix_kpu.a as a firmware does, with GNU ld, and prints its size by room:
+# with every name, and the totals of a firmware that takes the C API or MaixPy's old names alone.
 #
 # Fails when a listed symbol is missing, when another one is global, when the library takes
 # anything that services.txt does not list (soft-double helpers, panic machinery, ...), or when
@@ -35,13 +36,25 @@ missing=$(comm -23 "$work/listed" "$work/defined")
 foreign=$(comm -23 "$work/taken" "$work/services")
 [ -z "$foreign" ] || fail "the library takes what no firmware gives (see $here/services.txt):" "$foreign"
 
-# shellcheck disable=SC2046 # one word an option
-$tool-gcc -march=rv64imafc -mabi=lp64f -mcmodel=medany -Os --specs=picolibc.specs \
-    -Wl,--gc-sections -Wl,--fatal-warnings -Wl,-Map="$work/map" \
-    -Wl,--defsym=__flash_size=0x200000 \
-    $(sed 's/^/-Wl,-u,/' "$work/listed") \
-    $(words firmware $here/services.txt | sed 's/.*/-Wl,--defsym=&=0/') \
-    $here/main.c $lib -o $image
+# Links a firmware that takes the names in a file.
+link() {
+    # shellcheck disable=SC2046 # one word an option
+    $tool-gcc -march=rv64imafc -mabi=lp64f -mcmodel=medany -Os --specs=picolibc.specs \
+        -Wl,--gc-sections -Wl,--fatal-warnings -Wl,-Map="$work/map" \
+        -Wl,--defsym=__flash_size=0x200000 \
+        $(sed 's/^/-Wl,-u,/' "$1") \
+        $(words firmware $here/services.txt | sed 's/.*/-Wl,--defsym=&=0/') \
+        $here/main.c $lib -o $image
+}
+
+grep -v '^maix_kpu' "$work/listed" >"$work/original"
+grep '^maix_kpu_classifier' "$work/listed" >>"$work/original"
+grep '^maix_kpu' "$work/listed" | grep -v '^maix_kpu_classifier' >"$work/api"
+for names in original api; do
+    link "$work/$names"
+    scripts/firmware-size.sh "$work/map" | awk -v names=$names '/^total/ { print names, $2, $3 }'
+done >"$work/parts"
+link "$work/listed"
 
 $tool-readelf -h $image | grep -q 'single-float ABI' || fail "$image has another float ABI"
 machinery=$($tool-nm -C $image | grep -E ' (core::(panicking|fmt)|.* as core::fmt|_*[a-z]+df[a-z]*3?$)' || true)
@@ -49,3 +62,4 @@ machinery=$($tool-nm -C $image | grep -E ' (core::(panicking|fmt)|.* as core::fm
 
 echo "taken from the firmware: $(tr "\n" " " <"$work/taken")"
 scripts/firmware-size.sh "$work/map"
+awk '{ printf "%-12s %8d %8d\n", ($1 == "api" ? "C API alone" : "MaixPy alone"), $2, $3 }' "$work/parts"
