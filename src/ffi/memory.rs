@@ -102,6 +102,13 @@ impl<T> Deref for Owned<T> {
     }
 }
 
+impl<T> DerefMut for Owned<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: it holds a value, and is owned.
+        unsafe { self.0.as_mut() }
+    }
+}
+
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
         // SAFETY: it holds a value, in memory of `allocate`; the owner is gone.

@@ -11,7 +11,7 @@ use super::{
     memory::{Block, Owned},
     services::{HostFile, HostFlash},
     slice_of, slice_of_mut,
-    source::{Bytes, Reader, Stream},
+    source::{Bytes, Reader, Stream, reverse_groups},
 };
 use crate::{
     error::{Error, Kind, Result, What, write_text},
@@ -84,25 +84,53 @@ pub(super) unsafe fn use_model<'h>(model: *const maix_kpu_model_t) -> Result<Use
 
 /// Opens a model in the memory that it needs.
 pub(super) fn open(bytes: Bytes) -> Result<*mut maix_kpu_model_t> {
-    start(recognise(bytes)?)
+    let mut source = Owned::place()?.put(bytes);
+    let model = recognise(&mut source)?;
+    start(source, model)
 }
 
-/// The bytes in the order of all files, and the model they are.
-fn recognise(bytes: Bytes) -> Result<(Bytes, Model)> {
-    match Model::open(&bytes) {
+/// Opens a model from a reader: streamed, or read whole.
+pub(super) fn open_reader(reader: Reader, stream: bool) -> Result<*mut maix_kpu_model_t> {
+    let mut source = Owned::place()?.put(Bytes::Streamed(Stream::new(reader)));
+    let model = recognise(&mut source)?;
+    if !stream {
+        let end = model.size().saturating_add(model.metadata(&*source).size).min(source.len());
+        let mut bytes = Block::aligned(end, ACTIVATION_ALIGNMENT)?;
+        source.read(0, &mut bytes)?;
+        *source = Bytes::Read(bytes);
+    }
+    start(source, model)
+}
+
+/// The model that the bytes are; byte-swapped ones are then in the order of all files.
+fn recognise(bytes: &mut Bytes) -> Result<Model> {
+    match Model::open(bytes) {
         Err(error) if error.kind() == Kind::ByteSwapped => {
-            let bytes = swap(bytes)?;
-            let model = Model::open(&bytes)?;
-            Ok((bytes, model))
+            swap(bytes)?;
+            Model::open(bytes)
         }
-        result => result.map(|model| (bytes, model)),
+        result => result,
     }
 }
 
+/// Puts a byte-swapped file in the order of all others.
+fn swap(bytes: &mut Bytes) -> Result<()> {
+    match bytes {
+        Bytes::Streamed(stream) => stream.swap(),
+        Bytes::Read(bytes) => reverse_groups(bytes),
+        Bytes::Borrowed(borrowed) => {
+            let mut copy = Block::aligned(borrowed.len(), ACTIVATION_ALIGNMENT)?;
+            borrowed.read(0, &mut copy)?;
+            reverse_groups(&mut copy);
+            *bytes = Bytes::Read(copy);
+        }
+    }
+    Ok(())
+}
+
 /// Takes the memory that a recognised model runs in.
-fn start((bytes, model): (Bytes, Model)) -> Result<*mut maix_kpu_model_t> {
+fn start(source: Owned<Bytes>, model: Model) -> Result<*mut maix_kpu_model_t> {
     accelerator::prepare()?;
-    let source = Owned::place()?.put(bytes);
     // SAFETY: `Opened` keeps the source behind the session, at this address.
     let borrowed: &'static Bytes = unsafe { &*core::ptr::from_ref(&*source) };
     let required = Requirements::of(&model, borrowed)?;
@@ -116,34 +144,6 @@ fn start((bytes, model): (Bytes, Model)) -> Result<*mut maix_kpu_model_t> {
     let opened = Opened { session, hinted: false, copies, memory, source };
     let handle = Handle { running: Cell::new(false), inner: UnsafeCell::new(opened) };
     Ok(Owned::place()?.put(handle).into_raw().cast())
-}
-
-/// A byte-swapped file in the order of all others.
-fn swap(bytes: Bytes) -> Result<Bytes> {
-    match bytes {
-        Bytes::Streamed(stream) => Ok(Bytes::Streamed(stream.swapped())),
-        Bytes::Read(mut bytes) => {
-            bytes.as_chunks_mut::<4>().0.iter_mut().for_each(|group| group.reverse());
-            Ok(Bytes::Read(bytes))
-        }
-        Bytes::Borrowed(bytes) => {
-            let mut copy = Block::aligned(bytes.len(), ACTIVATION_ALIGNMENT)?;
-            bytes.read(0, &mut copy)?;
-            swap(Bytes::Read(copy))
-        }
-    }
-}
-
-/// Opens a model from a reader: streamed, or read whole.
-pub(super) fn open_reader(reader: Reader, stream: bool) -> Result<*mut maix_kpu_model_t> {
-    let (source, model) = recognise(Bytes::Streamed(Stream::new(reader)))?;
-    if stream {
-        return start((source, model));
-    }
-    let end = model.size().saturating_add(model.metadata(&source).size).min(source.len());
-    let mut bytes = Block::aligned(end, ACTIVATION_ALIGNMENT)?;
-    source.read(0, &mut bytes)?;
-    start((Bytes::Read(bytes), model))
 }
 
 /// Opens a model and hands it out.

@@ -38,9 +38,8 @@ impl Source for Bytes {
 
     fn read(&self, offset: usize, out: &mut [u8]) -> Result<()> {
         match self {
-            Self::Borrowed(bytes) => bytes.read(offset, out),
-            Self::Read(bytes) => (&**bytes).read(offset, out),
             Self::Streamed(stream) => stream.read(offset, out),
+            _ => self.bytes().unwrap_or_default().read(offset, out),
         }
     }
 
@@ -101,9 +100,10 @@ impl Stream {
         Self { reader, swapped: false, window }
     }
 
-    /// The same bytes, reversed in groups of four.
-    pub(super) fn swapped(self) -> Self {
-        Self { swapped: true, ..Self::new(self.reader) }
+    /// From now on the bytes are reversed in groups of four.
+    pub(super) fn swap(&mut self) {
+        self.swapped = true;
+        self.window.get_mut().begin = None;
     }
 
     /// Fills `out`, which begins and ends at a multiple of 4 where groups are reversed.
@@ -117,7 +117,7 @@ impl Stream {
                 return Err(Error::about(Kind::Read, What::Model, [at as u64, 0]).at(at as u64));
             }
             if self.swapped {
-                piece.as_chunks_mut::<4>().0.iter_mut().for_each(|group| group.reverse());
+                reverse_groups(piece);
             }
             at += piece.len();
         }
@@ -141,6 +141,11 @@ impl Stream {
         out.iter_mut().zip(rest).for_each(|(out, &byte)| *out = byte);
         Ok(count)
     }
+}
+
+/// Reverses every group of four bytes.
+pub(super) fn reverse_groups(bytes: &mut [u8]) {
+    bytes.as_chunks_mut::<4>().0.iter_mut().for_each(|group| group.reverse());
 }
 
 impl Source for Stream {

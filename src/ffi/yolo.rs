@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Kind, Result, What},
     tensor::ImageShape,
     vision::{
-        yolo::{Detection, Head, Limits, Region},
+        yolo::{Classes, Detection, Head, Limits, Region, detect},
         yolo2::Yolo2,
         yolo3::Yolo3,
     },
@@ -22,64 +22,26 @@ use heapless::Vec;
 /// Outputs that a model may have here.
 const HEADS: usize = 8;
 
-#[allow(clippy::large_enum_variant)] // there is one for each detector
-enum Net {
-    Yolo2(Yolo2<'static>),
-    Yolo3(Vec<Head<'static>, HEADS>),
-}
-
-impl Net {
-    fn boxes(&self) -> Result<usize> {
-        match self {
-            Self::Yolo2(net) => Ok(net.boxes()),
-            Self::Yolo3(heads) => Ok(Yolo3::new(heads)?.boxes()),
-        }
-    }
-
-    fn classes(&self) -> usize {
-        match self {
-            Self::Yolo2(net) => net.classes(),
-            Self::Yolo3(heads) => Yolo3::new(heads).map_or(0, |net| net.classes()),
-        }
-    }
-
-    fn detect<'m>(
-        &self,
-        outputs: &[&[f32]],
-        limits: Limits,
-        memory: &'m mut [Detection],
-    ) -> Result<&'m [Detection]> {
-        match self {
-            Self::Yolo3(heads) => Yolo3::new(heads)?.detect(outputs, limits, memory),
-            Self::Yolo2(net) => match outputs {
-                [output] => net.detect(output, limits, memory),
-                _ => Err(Error::about(Kind::OutputCount, What::Nothing, [outputs.len() as u64, 1])),
-            },
-        }
-    }
-}
-
-/// The shape of an output and its anchors.
-type Shape = (ImageShape, &'static [[f32; 2]]);
-
-/// What stands behind a `maix_kpu_yolo_t`. The net borrows the anchors, and is dropped first.
+/// What stands behind a `maix_kpu_yolo_t`. The heads borrow the anchors, and are dropped first.
 struct Detector {
-    net: Net,
+    heads: Vec<Head<'static>, HEADS>,
+    classes: Classes,
     limits: Limits,
     found: usize,
     memory: Block<Detection>,
     _anchors: Block<[f32; 2]>,
 }
 
-/// Takes memory for a detector and hands it out.
+/// Takes memory for a detector and hands it out; `net` is the size of YOLOv3's input, in whose pixels
+/// the anchors are.
 ///
 /// # Safety
 /// `heads` are as the header says, `yolo` points to a place for the pointer, or is NULL.
 unsafe fn open(
     heads: &[maix_kpu_yolo_head_t],
+    net: Option<(u32, u32)>,
     limits: Limits,
     yolo: *mut *mut maix_kpu_yolo_t,
-    net: &mut dyn FnMut(&mut dyn Iterator<Item = Shape>) -> Result<Net>,
 ) -> Result<()> {
     // SAFETY: the caller's promise.
     let yolo = unsafe { get_mut(What::PlaceForTheDetector, yolo) }?;
@@ -90,9 +52,9 @@ unsafe fn open(
     }
     let total = heads.iter().try_fold(0usize, |sum, head| sum.checked_add(head.anchor_count));
     let mut anchors = Block::<[f32; 2]>::new(total.unwrap_or(usize::MAX))?;
-    // SAFETY: `Detector` keeps the anchors behind the net, and does not touch them.
+    // SAFETY: `Detector` keeps the anchors behind the heads, and does not touch them.
     let mut rest: &'static mut [[f32; 2]] = unsafe { anchors.lend() };
-    let mut shapes = Vec::<Shape, HEADS>::new();
+    let mut own_heads = Vec::new();
     for head in heads {
         // SAFETY: the caller's promise.
         let given =
@@ -103,15 +65,22 @@ unsafe fn open(
         rest = behind;
         own.iter_mut().zip(given).for_each(|(own, given)| *own = *given);
         let shape = ImageShape::new(head.c as usize, head.h as usize, head.w as usize);
-        shapes.push((shape, own)).map_err(|_| {
-            Error::about(Kind::OutputCount, What::Nothing, [heads.len() as u64, HEADS as u64])
-        })?;
+        let own_head = match net {
+            Some(net) => Yolo3::head(shape, own, net),
+            None => Yolo2::head(shape, own),
+        };
+        own_heads.push(own_head?).map_err(|_| too_many(heads.len()))?;
     }
-    let net = net(&mut shapes.iter().copied())?;
-    let memory = Block::new(net.boxes()?)?;
-    let detector = Detector { net, limits, found: 0, memory, _anchors: anchors };
+    let memory = Block::new(Yolo3::new(&own_heads)?.boxes())?;
+    let classes = if net.is_some() { Classes::Sigmoid } else { Classes::Softmax };
+    let detector =
+        Detector { heads: own_heads, classes, limits, found: 0, memory, _anchors: anchors };
     *yolo = Owned::place()?.put(detector).into_raw().cast();
     Ok(())
+}
+
+fn too_many(outputs: usize) -> Error {
+    Error::about(Kind::OutputCount, What::Nothing, [outputs as u64, HEADS as u64])
 }
 
 /// See the header.
@@ -128,10 +97,7 @@ pub unsafe extern "C" fn maix_kpu_yolo2_open(
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
         let heads = core::slice::from_ref(get(What::TheOutput, head)?);
-        open(heads, Limits { threshold, nms }, yolo, &mut |heads| {
-            let (shape, anchors) = heads.next().ok_or(Error::new(Kind::Allocate))?;
-            Ok(Net::Yolo2(Yolo2::new(shape, anchors)?))
-        })
+        open(heads, None, Limits { threshold, nms }, yolo)
     })
 }
 
@@ -152,14 +118,7 @@ pub unsafe extern "C" fn maix_kpu_yolo3_open(
     // SAFETY: the caller's promises.
     wrap(|| unsafe {
         let heads = slice_of(What::TheOutputs, heads, count)?;
-        open(heads, Limits { threshold, nms }, yolo, &mut |heads| {
-            let mut net = Vec::new();
-            for (shape, anchors) in heads {
-                let head = Yolo3::head(shape, anchors, (net_w, net_h))?;
-                net.push(head).map_err(|_| Error::new(Kind::Allocate))?;
-            }
-            Ok(Net::Yolo3(net))
-        })
+        open(heads, Some((net_w, net_h)), Limits { threshold, nms }, yolo)
     })
 }
 
@@ -180,7 +139,8 @@ pub unsafe extern "C" fn maix_kpu_yolo_close(yolo: *mut maix_kpu_yolo_t) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn maix_kpu_yolo_classes(yolo: *const maix_kpu_yolo_t) -> u32 {
     // SAFETY: the caller's promise.
-    unsafe { yolo.cast::<Detector>().as_ref() }.map_or(0, |yolo| yolo.net.classes() as u32)
+    unsafe { yolo.cast::<Detector>().as_ref() }
+        .map_or(0, |yolo| yolo.heads.first().map_or(0, Head::classes) as u32)
 }
 
 /// See the header.
@@ -203,12 +163,11 @@ pub unsafe extern "C" fn maix_kpu_yolo_detect(
         let counts = slice_of(What::OutputsSizes, counts, count)?;
         let mut outputs = Vec::<&[f32], HEADS>::new();
         for (&output, &len) in values.iter().zip(counts) {
-            outputs.push(slice_of(What::AnOutput, output, len)?).map_err(|_| {
-                Error::about(Kind::OutputCount, What::Nothing, [count as u64, HEADS as u64])
-            })?;
+            outputs.push(slice_of(What::AnOutput, output, len)?).map_err(|_| too_many(count))?;
         }
         yolo.found = 0;
-        yolo.found = yolo.net.detect(&outputs, yolo.limits, &mut yolo.memory)?.len();
+        let Detector { heads, classes, limits, memory, .. } = yolo;
+        yolo.found = detect(heads, &outputs, *classes, *limits, memory)?.len();
         *found = yolo.found;
         Ok(())
     })

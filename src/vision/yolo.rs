@@ -130,7 +130,7 @@ struct Search {
 
 /// How class scores become probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Classes {
+pub(crate) enum Classes {
     /// One class per box: softmax over the classes (YOLOv2).
     Softmax,
     /// Each class by itself: sigmoid (YOLOv3).
@@ -264,7 +264,7 @@ fn value(output: &[f32], index: usize) -> f32 {
 
 /// Finds the objects in the outputs of a model; they stand at the beginning of `memory`, in the
 /// order of their box numbers.
-pub(super) fn detect<'m>(
+pub(crate) fn detect<'m>(
     heads: &[Head<'_>],
     outputs: &[&[f32]],
     classes: Classes,

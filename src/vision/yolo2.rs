@@ -13,8 +13,12 @@ impl<'a> Yolo2<'a> {
     /// For an output of `shape` and the anchors (width, height) that the model was trained with, in
     /// cells of the grid. The classes follow from the channels: anchors * (5 + classes).
     pub fn new(shape: ImageShape, anchors: &'a [[f32; 2]]) -> Result<Self> {
-        let unit = [shape.width as f32, shape.height as f32];
-        Ok(Self { head: Head::new(shape, anchors, unit)? })
+        Ok(Self { head: Self::head(shape, anchors)? })
+    }
+
+    /// The output as [`Self::new`] takes it.
+    pub fn head(shape: ImageShape, anchors: &'a [[f32; 2]]) -> Result<Head<'a>> {
+        Head::new(shape, anchors, [shape.width as f32, shape.height as f32])
     }
 
     /// Boxes that the output holds: the [`Detection`]s of memory that [`Self::detect`] needs.
