@@ -4,7 +4,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use maix_kpu::{
     input::Input,
     kpu::{Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
-    model::{Model, Operator, v3, v4},
+    model::Model,
     session::{Requirements, Session},
 };
 
@@ -16,14 +16,8 @@ mod recorded;
 
 /// Multiply-accumulates that the KPU executes for one forward.
 fn kpu_macs(model: &Model, file: &&[u8]) -> u64 {
-    let macs = |operator: &Operator| match operator {
-        Operator::V3(v3::layer::Operator::Conv(conv)) => conv.layer.macs(),
-        Operator::V4(v4::operator::Operator::KpuConv(conv)) => {
-            conv.layer.macs() * conv.batches as u64
-        }
-        _ => 0,
-    };
-    model.nodes(file).map(|node| macs(&node.expect("checked").operator)).sum()
+    let convs = model.nodes(file).filter_map(|node| node.expect("checked").kpu_conv());
+    convs.map(|conv| conv.layer.macs() * conv.batches as u64).sum()
 }
 
 fn models(criterion: &mut Criterion) {

@@ -32,3 +32,4 @@ mod save_restore;
 pub mod session;
 pub mod tensor;
 pub mod vision;
+mod words;

@@ -5,7 +5,7 @@
 use maix_kpu::{
     kpu::Layer,
     model::{
-        Model, Operator,
+        Model,
         node::NodeHeader,
         reader::{Field, Reader},
         v3::{self, layer as l},
@@ -91,12 +91,9 @@ fn bodies() -> BTreeMap<(u32, u32), Vec<u8>> {
         let model = Model::open(source).unwrap();
         for node in model.nodes(source) {
             let node = node.unwrap();
-            let (number, flags) = match &node.operator {
-                Operator::V3(operator) => (operator.kind(), 4),
-                Operator::V4(operator) => (operator.opcode(), 0),
-            };
+            let flags = if model.version() == 3 { 4 } else { 0 };
             let body = &file[node.offset + flags..(node.offset + node.size).min(file.len())];
-            bodies.insert((model.version(), number), body.to_vec());
+            bodies.insert((model.version(), node.opcode), body.to_vec());
         }
     }
     bodies
@@ -187,8 +184,8 @@ proptest! {
         }
         keeps::<r::Range>(&bytes);
         keeps::<r::Shape4>(&bytes);
-        keeps::<l::Activation>(&bytes);
-        keeps::<o::ResizeMode>(&bytes);
+        keeps::<l::ActivationCode>(&bytes);
+        keeps::<o::ResizeModeCode>(&bytes);
     }
 
     #[test]
@@ -207,10 +204,6 @@ proptest! {
 fn layers(file: &[u8]) -> Vec<Layer> {
     let source = &file;
     let model = Model::open(source).unwrap();
-    let layers = model.nodes(source).filter_map(|node| match node.unwrap().operator {
-        Operator::V3(l::Operator::Conv(conv)) => Some(conv.layer),
-        Operator::V4(o::Operator::KpuConv(conv)) => Some(conv.layer),
-        _ => None,
-    });
-    layers.collect()
+    let convs = model.nodes(source).filter_map(|node| node.unwrap().kpu_conv());
+    convs.map(|conv| conv.layer).collect()
 }

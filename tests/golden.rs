@@ -8,7 +8,7 @@ use maix_kpu::{
     error::Result,
     input::Input,
     kpu::{Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
-    model::{Model, Node, Operator},
+    model::{Model, Node},
     session::{
         Requirements, Session,
         trace::{Trace, Written},
@@ -23,8 +23,8 @@ use serde_json::Value;
 struct Crcs(Vec<(&'static str, u32)>);
 
 impl Trace for Crcs {
-    fn end(&mut self, node: &Node<Operator>, mut result: Written<'_>) -> Result<()> {
-        self.0.push((node.operator.name(), result.crc()?));
+    fn end(&mut self, node: &Node, mut result: Written<'_>) -> Result<()> {
+        self.0.push((node.name(), result.crc()?));
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use maix_kpu::{
     error::{Error, Result},
     input::Input,
     kpu::{Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
-    model::{Model, Node, Operator, Source},
+    model::{Model, Node, Source},
     session::{
         Requirements, Session,
         trace::{Trace, Written},
@@ -17,8 +17,8 @@ use maix_kpu::{
 struct Crcs(Vec<(&'static str, u32)>);
 
 impl Trace for Crcs {
-    fn end(&mut self, node: &Node<Operator>, mut result: Written<'_>) -> Result<()> {
-        self.0.push((node.operator.name(), result.crc()?));
+    fn end(&mut self, node: &Node, mut result: Written<'_>) -> Result<()> {
+        self.0.push((node.name(), result.crc()?));
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use maix_kpu::{
     input::{Conversion, Image, Input, PixelFormat},
     kpu::{Accelerator, Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
     model::{
-        Model, Node, Operator,
+        Model, Node,
         metadata::Content,
         v4::range::{Memory, Range, Shape4},
     },
@@ -32,7 +32,7 @@ fn with<T>(file: &[u8], test: impl FnOnce(&mut Session<'_>, &mut Simulator<'_>) 
 struct Outputs(Vec<Vec<u8>>);
 
 impl Trace for Outputs {
-    fn end(&mut self, _: &Node<Operator>, mut result: Written<'_>) -> Result<()> {
+    fn end(&mut self, _: &Node, mut result: Written<'_>) -> Result<()> {
         let mut bytes = Vec::new();
         result.pieces(|piece| bytes.extend(piece))?;
         self.0.push(bytes);
@@ -223,7 +223,7 @@ fn what_does_not_fit_is_refused_with_both_numbers() {
 fn empty_outputs_are_read_as_nothing() {
     for memory in [Memory::Main, Memory::Kpu, Memory::Constants] {
         let (builder, input, mut outputs) = floats_model();
-        outputs.push(Range { memory, dtype: Dtype::U8, start: 0, size: 0 });
+        outputs.push(Range::new(memory, Dtype::U8, 0, 0));
         let file = builder.finish((input, Shape4([1, 4, 4, 4])), &outputs);
         with(&file, |session, kpu| {
             assert_eq!(output(session, kpu, session.output_count() - 1), [], "{memory:?}");

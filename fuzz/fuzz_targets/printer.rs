@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
         let node = node.expect("checked");
         let output = model.node_output(source, &node).expect("checked");
         text.clear();
-        write!(text, "{} {} {:?}", node.index, node.operator.name(), output.shape).unwrap();
+        write!(text, "{} {} {:?}", node.index, node.name(), output.shape).unwrap();
         check(&text);
     }
     check_error(&model.input(source, u32::MAX).expect_err("no such input"));

@@ -8,7 +8,7 @@ use kmodel_compiler::{
 };
 use maix_kpu::{
     error::Result,
-    model::{Model, Operator, Source},
+    model::{Model, Source},
     session::Requirements,
 };
 
@@ -48,13 +48,8 @@ pub fn with_head(head: &[u8], data: &[u8]) -> Vec<u8> {
 /// Multiplications of the KPU layers; what the CPU computes is bounded by the memory that a
 /// target allows.
 pub fn kpu_macs(model: &Model, source: &dyn Source) -> u64 {
-    let macs = model.nodes(source).flatten().map(|node| match node.operator {
-        Operator::V3(maix_kpu::model::v3::layer::Operator::Conv(conv)) => conv.layer.macs(),
-        Operator::V4(maix_kpu::model::v4::operator::Operator::KpuConv(conv)) => {
-            conv.layer.macs().saturating_mul(conv.batches as u64)
-        }
-        _ => 0,
-    });
+    let convs = model.nodes(source).flatten().filter_map(|node| node.kpu_conv());
+    let macs = convs.map(|conv| conv.layer.macs().saturating_mul(conv.batches as u64));
     macs.fold(0, u64::saturating_add)
 }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result, What},
     input::{Conversion, Image, Input, PixelFormat},
-    model::{Node, Operator},
+    model::Node,
     session::{
         Session,
         trace::{Trace, Written},
@@ -69,7 +69,7 @@ struct Watch<'t> {
 }
 
 impl Trace for Watch<'_> {
-    fn begin(&mut self, _: &Node<Operator>) -> Result<()> {
+    fn begin(&mut self, _: &Node) -> Result<()> {
         go_on()?;
         if self.trace.is_some() {
             self.begin = microseconds();
@@ -77,7 +77,7 @@ impl Trace for Watch<'_> {
         Ok(())
     }
 
-    fn end(&mut self, node: &Node<Operator>, mut written: Written<'_>) -> Result<()> {
+    fn end(&mut self, node: &Node, mut written: Written<'_>) -> Result<()> {
         let Some(maix_kpu_trace_t { context, checksums, node: Some(tell) }) = self.trace else {
             return Ok(());
         };

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result, What, write_text},
     kpu::{Kernel, Layer, Pool, driver::ACTIVATION_ALIGNMENT},
-    model::{Model, Operator, Source, Span, Tensor, v3, v4},
+    model::{Model, Source, Span, Tensor},
     session::{Requirements, Session},
     tensor::Dtype,
 };
@@ -342,7 +342,7 @@ pub unsafe extern "C" fn maix_kpu_node(
         let (model, source) = (opened.session.model(), opened.session.source());
         let node = model.node(source, index)?;
         *out = maix_kpu_node_t {
-            opcode: model.opcode(source, index)?,
+            opcode: node.opcode,
             offset: node.offset,
             bytes: node.size as u32,
             ..maix_kpu_node_t::default()
@@ -351,11 +351,9 @@ pub unsafe extern "C" fn maix_kpu_node(
         let name: &mut [u8] =
             unsafe { slice::from_raw_parts_mut(out.name.as_mut_ptr().cast(), out.name.len()) };
         let mut name = Text::of(name);
-        write_text(node.operator.name(), &mut |byte| name.push(byte));
-        match &node.operator {
-            Operator::V3(v3::layer::Operator::Conv(conv)) => describe(&conv.layer, out),
-            Operator::V4(v4::operator::Operator::KpuConv(conv)) => describe(&conv.layer, out),
-            _ => {}
+        write_text(node.name(), &mut |byte| name.push(byte));
+        if let Some(conv) = node.kpu_conv() {
+            describe(&conv.layer, out);
         }
         Ok(())
     })

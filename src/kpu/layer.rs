@@ -208,14 +208,34 @@ impl Layer {
     /// Reads the words; everything that the fields of [`Layer`] do not hold must be as
     /// [`Layer::encode`] makes it.
     pub fn decode(words: &Words) -> Result<Self> {
+        for (field, count) in [(KERNEL, 2), (POOL, Pool::ALL.len() as u64)] {
+            if field.get(words) >= count {
+                return Err(field.error(words));
+            }
+        }
+        let layer = Self::of(words);
+        layer.check()?;
+        let expected = layer.encode();
+        if expected != *words {
+            let differs = |field: &&Field| field.get(words) != field.get(&expected);
+            return Err(match FIELDS.iter().find(differs) {
+                Some(field) => field.error(words),
+                None => {
+                    let bits = words.iter().zip(&expected).find(|(w, e)| w != e);
+                    let value = bits.map_or(0, |(w, e)| w ^ e);
+                    Error::about(Kind::Field, What::ReservedBitsOfTheKpuLayer, [value, 0])
+                }
+            });
+        }
+        Ok(layer)
+    }
+
+    /// The fields of words that [`Layer::decode`] accepts.
+    pub(crate) fn of(words: &Words) -> Self {
         let size = |field: Field| field.get(words) as usize + 1;
-        let kernel = match KERNEL.get(words) {
-            0 => Kernel::K1x1,
-            1 => Kernel::K3x3,
-            _ => return Err(KERNEL.error(words)),
-        };
-        let pool = *Pool::ALL.get(POOL.get(words) as usize).ok_or_else(|| POOL.error(words))?;
-        let layer = Self {
+        let kernel = if KERNEL.get(words) == 0 { Kernel::K1x1 } else { Kernel::K3x3 };
+        let pool = Pool::ALL.get(POOL.get(words) as usize).copied().unwrap_or(Pool::None);
+        Self {
             depthwise: DEPTH_WISE.get(words) != 0,
             src_row: SRC_ROW.get(words) as usize,
             dst_row: DST_ROW.get(words) as usize,
@@ -236,21 +256,7 @@ impl Layer {
             bn_addr: BN_ADDR.get(words) as u32,
             weight_addr: WEIGHT_ADDR.get(words) as u32,
             act_addr: ACT_ADDR.get(words) as u32,
-        };
-        layer.check()?;
-        let expected = layer.encode();
-        if expected != *words {
-            let differs = |field: &&Field| field.get(words) != field.get(&expected);
-            return Err(match FIELDS.iter().find(differs) {
-                Some(field) => field.error(words),
-                None => {
-                    let bits = words.iter().zip(&expected).find(|(w, e)| w != e);
-                    let value = bits.map_or(0, |(w, e)| w ^ e);
-                    Error::about(Kind::Field, What::ReservedBitsOfTheKpuLayer, [value, 0])
-                }
-            });
         }
-        Ok(layer)
     }
 
     /// The words for the hardware.

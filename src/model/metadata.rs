@@ -52,7 +52,9 @@ impl Metadata {
 
     fn read(source: &dyn Source, offset: usize) -> Result<Option<Self>> {
         let mut reader = Reader::new(source, offset, source.len());
-        if reader.checked::<[u8; 8]>()? != MAGIC {
+        let mut magic = [0; MAGIC.len()];
+        reader.fill(&mut magic);
+        if magic != MAGIC {
             return Ok(None);
         }
         let len = reader.field::<u32>() as usize;
@@ -89,7 +91,9 @@ fn checksum(source: &dyn Source, span: Span) -> Result<u32> {
     let mut reader = Reader::of(source, span);
     let mut digest = CRC.digest();
     while reader.remaining() > 0 {
-        digest.update(&[reader.field::<u8>()]);
+        let mut byte = [0];
+        reader.fill(&mut byte);
+        digest.update(&byte);
     }
     reader.done()?;
     Ok(digest.finalize())

@@ -1,10 +1,18 @@
 //! Nodes and their bodies: both versions keep a table of headers, then the bodies one by one.
 
 use super::{
-    reader::{Field, Reader, Sink, body},
+    Model, Operator,
+    detect::Version,
+    operands::Operands,
+    reader::{Field, PARTS, Part, Reader, body},
     source::Source,
+    v3, v4,
 };
-use crate::error::{Error, Kind, Result, What};
+use crate::{
+    error::{Error, Kind, Result, What},
+    kpu::{Layer, layer},
+    words::word,
+};
 
 body! {
     /// The header of a node.
@@ -16,26 +24,137 @@ body! {
     }
 }
 
-/// A checked node: its place in the file and what it does.
+/// A checked node: its place in the file, what it does, and with what.
 #[derive(Clone, Copy, Debug)]
-pub struct Node<O> {
+pub struct Node {
     /// Position in the model.
     pub index: u32,
     /// File offset of the body.
     pub offset: usize,
     /// Bytes of the body.
     pub size: usize,
-    /// What it does.
-    pub operator: O,
+    /// Number of the operator.
+    pub opcode: u32,
+    /// What it reads and writes.
+    pub operands: Operands,
+    pub(super) version: Version,
+    pub(super) eight_bit: bool,
+    pub(super) words: Words,
+    pub(super) row: usize,
 }
 
-impl<O> Node<O> {
-    /// The same place with another operator.
-    pub(super) fn with<P>(self, operator: impl FnOnce(O) -> P) -> Node<P> {
-        let Self { index, offset, size, operator: own } = self;
-        Node { index, offset, size, operator: operator(own) }
+/// A convolution by the KPU.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KpuConv {
+    /// The layer.
+    pub layer: Layer,
+    /// Number of images; the rows of image `n` are `n` times an image behind those of the layer.
+    pub batches: usize,
+    /// Weights are 8 bits wide, not 16.
+    pub eight_bit: bool,
+}
+
+impl Node {
+    /// What the node does, with its body.
+    pub fn operator(&self) -> Operator<'_> {
+        match self.version {
+            Version::V3 => Operator::V3(v3::layer::Operator::of(self.row, &self.words)),
+            Version::V4 => Operator::V4(v4::operator::Operator::of(self.row, &self.words)),
+        }
+    }
+
+    /// The operator's name.
+    pub fn name(&self) -> &'static str {
+        word(Operators::of(self.version).names, self.row)
+    }
+
+    /// What the KPU does, if it is a convolution; its parameters are batch norm, activation table
+    /// and weights.
+    pub fn kpu_conv(&self) -> Option<KpuConv> {
+        let batches = match self.operator() {
+            Operator::V3(v3::layer::Operator::Conv(_)) => 1,
+            Operator::V4(v4::operator::Operator::KpuConv(conv)) => conv.batches as usize,
+            _ => return None,
+        };
+        Some(KpuConv { layer: Layer::of(self.layer()), batches, eight_bit: self.eight_bit })
+    }
+
+    /// The words of a KPU layer, which for both versions are kept behind six of the body.
+    pub(super) fn layer(&self) -> &layer::Words {
+        self.words.field(6)
     }
 }
+
+/// The words of a body.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Words([u64; 18]);
+
+impl Words {
+    pub fn as_mut(&mut self) -> &mut [u32] {
+        bytemuck::must_cast_slice_mut(&mut self.0)
+    }
+
+    /// The field that begins with word `at`.
+    pub fn field<F: Field>(&self, at: usize) -> &F {
+        let bytes: &[u8] = bytemuck::must_cast_slice(&self.0);
+        let bytes = bytes.get(4 * at..).and_then(|bytes| bytes.get(..size_of::<F>()));
+        bytes.and_then(|bytes| bytemuck::try_from_bytes(bytes).ok()).unwrap_or(F::ZERO)
+    }
+}
+
+/// The operators of a version.
+pub(super) struct Operators {
+    pub opcodes: &'static [u16],
+    pub parts: &'static [[Part; PARTS]],
+    pub names: &'static str,
+}
+
+impl Operators {
+    fn of(version: Version) -> Self {
+        match version {
+            Version::V3 => v3::layer::Operator::ALL,
+            Version::V4 => v4::operator::Operator::ALL,
+        }
+    }
+}
+
+/// Defines the operators of a version by number, name and body, which begins with word `$at`.
+macro_rules! operators {
+    (
+        $at:literal
+        $first_code:literal $first_name:literal $first:ident($first_body:ident)
+        $($opcode:literal $name:literal $operator:ident($body:ident))*
+    ) => {
+        /// What a node does, with its body.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[allow(missing_docs)] // each variant is named like its body
+        pub enum Operator<'n> { $first(&'n $first_body), $($operator(&'n $body),)* }
+
+        impl<'n> Operator<'n> {
+            pub(in crate::model) const ALL: crate::model::node::Operators =
+                crate::model::node::Operators {
+                    opcodes: &[$first_code, $($opcode,)*],
+                    parts: &[
+                        crate::model::reader::Part::row($at, $first_body::PARTS),
+                        $(crate::model::reader::Part::row($at, $body::PARTS),)*
+                    ],
+                    names: concat!($first_name, "\0", $($name, "\0",)*),
+                };
+
+            /// The operator in a row of the table.
+            pub(in crate::model) fn of(row: usize, words: &'n crate::model::node::Words) -> Self {
+                #[allow(dead_code)] // the first is what remains
+                enum Row { $first, $($operator,)* }
+                match row {
+                    $(row if row == Row::$operator as usize => Self::$operator(words.field($at)),)*
+                    _ => Self::$first(words.field($at)),
+                }
+            }
+        }
+    };
+}
+
+pub(super) use operators;
 
 /// Where a node's body lies.
 pub(super) struct Body {
@@ -46,15 +165,45 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// Makes the node of what `operator` reads from the body; errors tell the place.
-    pub fn read<O>(
-        &self,
-        source: &dyn Source,
-        operator: impl FnOnce(u32, &mut Reader<'_>) -> Result<O>,
-    ) -> Result<Node<O>> {
-        let operator = operator(self.opcode, &mut Reader::new(source, self.begin, self.end))
-            .map_err(|e| e.at_node(self.index).at(self.begin as u64))?;
-        Ok(Node { index: self.index, offset: self.begin, size: self.end - self.begin, operator })
+    /// Reads and checks the node; errors tell the place.
+    pub fn read(&self, model: &Model, source: &dyn Source) -> Result<Node> {
+        self.node(model, source).map_err(|e| e.at_node(self.index).at(self.begin as u64))
+    }
+
+    fn node(&self, model: &Model, source: &dyn Source) -> Result<Node> {
+        let reader = &mut Reader::new(source, self.begin, self.end);
+        let operators = Operators::of(model.version);
+        let row = operators.opcodes.iter().position(|&opcode| u32::from(opcode) == self.opcode);
+        let found = row.and_then(|row| Some((row, operators.parts.get(row)?)));
+        let Some((row, parts)) = found else {
+            return Err(match model.version {
+                Version::V3 => v3::layer::unknown(self.opcode, reader),
+                Version::V4 => {
+                    Error::about(Kind::UnknownOperator, What::Nothing, [self.opcode.into(), 0])
+                }
+            });
+        };
+        let mut node = Node {
+            index: self.index,
+            offset: self.begin,
+            size: self.end - self.begin,
+            opcode: self.opcode,
+            operands: Operands::default(),
+            version: model.version,
+            eight_bit: model.eight_bit,
+            words: Words::default(),
+            row,
+        };
+        reader.parts(parts, node.words.as_mut());
+        reader.done()?;
+        match model.version {
+            Version::V3 => v3::check::read(&mut node, reader, source)?,
+            Version::V4 => v4::check::read(&mut node, reader, source)?,
+        }
+        reader.done()?;
+        node.operands.check(&model.limits())?;
+        node.check_parts(source, &model.limits())?;
+        Ok(node)
     }
 }
 

@@ -3,47 +3,42 @@
 use crate::{
     error::{Error, Kind, Result, What},
     kpu::memory::KPU_RAM_BYTES,
-    model::reader::{Field, Reader, Sink, body, choice},
+    model::reader::{Field, Part, choice},
     tensor::Dtype,
 };
 
-choice! {
-    /// Where a range lies.
-    Memory, Memory {
-        /// Constants of the file, read-only.
-        Constants = 0,
-        /// Main memory, the arena.
-        Main = 1,
-        /// KPU RAM.
-        Kpu = 2,
-    }
+/// Where a range lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Constants of the file, read-only.
+    Constants,
+    /// Main memory, the arena.
+    Main,
+    /// KPU RAM.
+    Kpu,
 }
 
-impl Field for Dtype {
-    fn read(reader: &mut Reader<'_>) -> Self {
-        match reader.choice(What::ElementType, 2) {
-            0 => Dtype::F32,
-            _ => Dtype::U8,
-        }
-    }
+choice! { Memory as MemoryCode { Constants, Main = 1, Kpu = 2 } }
+choice! { Dtype as DtypeCode { F32, U8 = 1 } }
 
-    fn write(&self, sink: Sink<'_>) {
-        (self.code() as u32).write(sink);
-    }
+/// A byte range of one memory: 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Range {
+    memory: MemoryCode,
+    dtype: DtypeCode,
+    /// First byte.
+    pub start: u32,
+    /// Number of bytes.
+    pub size: u32,
 }
 
-body! {
-    /// A byte range of one memory: 16 bytes.
-    Range {
-        /// The memory.
-        memory: Memory,
-        /// Type of its elements.
-        dtype: Dtype,
-        /// First byte.
-        start: u32,
-        /// Number of bytes.
-        size: u32,
-    }
+impl Field for Range {
+    const PARTS: &'static [Part] =
+        &[MemoryCode::PART, DtypeCode::PART, Part::plain(<[u32; 2]>::PARTS)];
+    const PART: Part = Part::RANGE;
+    const ZERO: &'static Self =
+        &Self { memory: *MemoryCode::ZERO, dtype: *DtypeCode::ZERO, start: 0, size: 0 };
 }
 
 /// Sizes of the memories that ranges point into.
@@ -56,9 +51,24 @@ pub struct Limits {
 }
 
 impl Range {
+    /// `size` bytes from `start`.
+    pub fn new(memory: Memory, dtype: Dtype, start: u32, size: u32) -> Self {
+        Self { memory: memory.into(), dtype: dtype.into(), start, size }
+    }
+
+    /// The memory.
+    pub fn memory(&self) -> Memory {
+        self.memory.get()
+    }
+
+    /// Type of its elements.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype.get()
+    }
+
     /// Elements in the range.
     pub fn elements(&self) -> usize {
-        self.size as usize / self.dtype.size()
+        self.size as usize / self.dtype().size()
     }
 
     /// The byte behind the last one.
@@ -66,9 +76,14 @@ impl Range {
         u64::from(self.start) + u64::from(self.size)
     }
 
+    /// Whether both begin at the same byte of a memory.
+    pub fn is_at(&self, other: &Range) -> bool {
+        (self.memory, self.start) == (other.memory, other.start)
+    }
+
     /// Checks that the range lies inside its memory.
     pub fn check(&self, what: What, limits: &Limits) -> Result<()> {
-        let size = match self.memory {
+        let size = match self.memory() {
             Memory::Constants => u64::from(limits.constants),
             Memory::Main => u64::from(limits.main),
             Memory::Kpu => KPU_RAM_BYTES as u64,
@@ -89,11 +104,11 @@ impl Range {
         limits: &Limits,
     ) -> Result<()> {
         self.check(what, limits)?;
-        if self.memory == Memory::Kpu {
-            return Err(Error::about(Kind::WrongMemory, what, [self.memory as u64, 0]));
+        if self.memory() == Memory::Kpu {
+            return Err(Error::about(Kind::WrongMemory, what, [self.memory() as u64, 0]));
         }
-        if self.dtype != dtype {
-            return Err(Error::about(Kind::WrongDtype, what, [self.dtype.code(), 0]));
+        if self.dtype() != dtype {
+            return Err(Error::about(Kind::WrongDtype, what, [self.dtype().code(), 0]));
         }
         if !(self.start as usize).is_multiple_of(dtype.size()) {
             return Err(Error::about(
@@ -120,8 +135,8 @@ impl Range {
         needed: usize,
         limits: &Limits,
     ) -> Result<()> {
-        if self.memory != Memory::Main {
-            return Err(Error::about(Kind::WrongMemory, what, [self.memory as u64, 0]));
+        if self.memory() != Memory::Main {
+            return Err(Error::about(Kind::WrongMemory, what, [self.memory() as u64, 0]));
         }
         self.check_read(what, dtype, needed, limits)
     }

@@ -1,7 +1,11 @@
 //! The one place that turns bytes into fields, and fields into bytes.
 
-use super::source::{Source, Span, truncated};
+use super::{
+    range::Range,
+    source::{Source, Span, truncated},
+};
 use crate::error::{Error, Kind, Result, What};
+use bytemuck::Pod;
 
 /// Receives the bytes of what is written.
 pub type Sink<'w> = &'w mut dyn FnMut(&[u8]);
@@ -83,7 +87,9 @@ impl<'s> Reader<'s> {
 
     /// Reads the next field.
     pub fn field<F: Field>(&mut self) -> F {
-        F::read(self)
+        let mut field = F::zeroed();
+        self.parts(F::PARTS, bytemuck::must_cast_slice_mut(core::slice::from_mut(&mut field)));
+        field
     }
 
     /// Reads a field behind which the caller wants to know whether all went well.
@@ -92,27 +98,33 @@ impl<'s> Reader<'s> {
         self.done().map(|()| field)
     }
 
-    /// Reads a number that must be less than `count`.
+    /// Reads the words of these parts and checks what can be checked of each alone.
     #[inline(never)]
-    pub(super) fn choice(&mut self, what: What, count: u32) -> u32 {
-        let (offset, number) = (self.offset, self.field());
-        if number >= count {
-            let error = Error::about(Kind::Field, what, [u64::from(number), 0]);
-            self.fail(error.at(offset as u64));
-            return 0;
+    pub(super) fn parts(&mut self, parts: &[Part], mut words: &mut [u32]) {
+        for &part in parts {
+            let Some((own, rest)) = words.split_at_mut_checked(part.words()) else { return };
+            let offset = self.offset;
+            if part == Part::RANGE {
+                self.parts(Range::PARTS, own);
+            } else {
+                own.iter_mut().for_each(|word| *word = self.word());
+            }
+            if let Err(error) = part.check(own) {
+                self.fail(error.at(offset as u64));
+            }
+            words = rest;
         }
-        number
     }
 
-    #[inline(never)]
     fn word(&mut self) -> u32 {
         let mut word = [0; 4];
         self.fill(&mut word);
         u32::from_le_bytes(word)
     }
 
-    /// Reads a few bytes, at most as many as the window has.
-    fn fill(&mut self, out: &mut [u8]) {
+    /// Fills `out`, a few bytes: at most as many as the window has.
+    #[inline(never)]
+    pub(super) fn fill(&mut self, out: &mut [u8]) {
         let span = self.take(out.len());
         if span.len == 0 {
             return;
@@ -134,95 +146,200 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// A value with a fixed place in the file.
-pub trait Field: Sized {
-    /// Reads the value and checks what can be checked of it alone.
-    fn read(reader: &mut Reader<'_>) -> Self;
+/// A value with a fixed place in the file: 32-bit words that stand there as they do in memory.
+pub trait Field: Pod {
+    /// What its words are, in file order.
+    const PARTS: &'static [Part];
+    /// What it is as a part of another field.
+    const PART: Part = Part::plain(Self::PARTS);
+    /// All zeros.
+    const ZERO: &'static Self;
 
-    /// Writes the bytes that [`read`](Self::read) reads.
-    fn write(&self, sink: Sink<'_>);
+    /// Hands the bytes that are read to `sink`.
+    fn write(&self, sink: Sink<'_>) {
+        sink(bytemuck::bytes_of(self));
+    }
 }
 
-macro_rules! numbers {
-    ($($type:ty: $reader:ident => $value:expr;)*) => {$(
-        impl Field for $type {
-            fn read($reader: &mut Reader<'_>) -> Self {
-                $value
-            }
+#[cfg(target_endian = "big")]
+compile_error!("fields stand in memory as in the file, little-endian");
 
-            fn write(&self, sink: Sink<'_>) {
-                sink(&self.to_le_bytes());
-            }
+macro_rules! numbers {
+    ($($type:ty: $words:literal, $zero:literal;)*) => {$(
+        impl Field for $type {
+            const PARTS: &'static [Part] = &[Part($words)];
+            const ZERO: &'static Self = &$zero;
+        }
+
+        impl<const N: usize> Field for [$type; N] {
+            const PARTS: &'static [Part] = &[Part((N * size_of::<$type>() / 4) as u8)];
+            const ZERO: &'static Self = &[$zero; N];
         }
     )*};
 }
 
 numbers! {
-    u8: reader => {
-        let mut byte = [0];
-        reader.fill(&mut byte);
-        byte[0]
-    };
-    u32: reader => reader.word();
-    i32: reader => reader.word() as i32;
-    u64: reader => {
-        let low = reader.word();
-        u64::from(low) | u64::from(reader.word()) << 32
-    };
-    f32: reader => f32::from_bits(reader.word());
+    u32: 1, 0;
+    i32: 1, 0;
+    f32: 1, 0.0;
+    u64: 2, 0;
 }
 
-impl<F: Field, const N: usize> Field for [F; N] {
-    fn read(reader: &mut Reader<'_>) -> Self {
-        core::array::from_fn(|_| F::read(reader))
+impl Field for [u8; 4] {
+    const PARTS: &'static [Part] = &[Part(1)];
+    const ZERO: &'static Self = &[0; 4];
+}
+
+/// Some words of a field: fewer than 48 that may be any numbers, or some of which more is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Part(u8);
+
+impl Part {
+    /// A [`Range`].
+    pub(super) const RANGE: Self = Self(48);
+    /// Four sizes of at least 1.
+    pub(super) const SHAPE: Self = Self(49);
+    /// The first of the choices.
+    const CHOICE: u8 = 50;
+
+    /// The part of a number that must be less than a count.
+    pub(super) const fn choice(row: Choices) -> Self {
+        Self(Self::CHOICE + row as u8)
     }
 
-    fn write(&self, sink: Sink<'_>) {
-        for item in self {
-            item.write(sink);
+    /// Number of words.
+    const fn words(self) -> usize {
+        match self {
+            Self::RANGE | Self::SHAPE => 4,
+            Self(Self::CHOICE..) => 1,
+            Self(words) => words as usize,
+        }
+    }
+
+    /// All these parts, which may be any numbers, as one.
+    pub(super) const fn plain(parts: &[Self]) -> Self {
+        let (mut index, mut words) = (0, 0);
+        while index < parts.len() {
+            assert!(parts[index].0 < Self::RANGE.0, "more is known of these words");
+            words += parts[index].0;
+            index += 1;
+        }
+        Self(words)
+    }
+
+    /// A row of a table: the parts behind `before` words, those of any numbers taken together.
+    pub(super) const fn row(before: u8, parts: &[Self]) -> [Self; PARTS] {
+        let mut row = [Self(0); PARTS];
+        row[0] = Self(before);
+        let (mut index, mut at) = (0, 0);
+        while index < parts.len() {
+            let part = parts[index];
+            if part.0 < Self::RANGE.0 && row[at].0 < Self::RANGE.0 {
+                row[at].0 += part.0;
+            } else {
+                at += (row[at].0 > 0) as usize;
+                row[at] = part;
+            }
+            index += 1;
+        }
+        row
+    }
+
+    fn check(self, words: &[u32]) -> Result<()> {
+        match self {
+            Self::SHAPE => super::v4::range::check(words),
+            _ => {
+                let choice = CHOICES.get(usize::from(self.0).wrapping_sub(Self::CHOICE.into()));
+                match (choice, words) {
+                    (Some(&(what, count)), &[number]) if number >= u32::from(count) => {
+                        Err(Error::about(Kind::Field, what, [number.into(), 0]))
+                    }
+                    _ => Ok(()),
+                }
+            }
         }
     }
 }
+
+/// Most parts of a body, if those of any numbers are taken together.
+pub(super) const PARTS: usize = 8;
 
 /// Defines a struct whose fields stand in file order, with its [`Field`] implementation.
 macro_rules! body {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+        #[repr(C)]
         pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
 
-        impl Field for $name {
-            #[inline(never)]
-            fn read(reader: &mut Reader<'_>) -> Self {
-                Self { $($field: reader.field(),)* }
-            }
-
-            fn write(&self, sink: Sink<'_>) {
-                $(self.$field.write(sink);)*
-            }
+        impl crate::model::reader::Field for $name {
+            const PARTS: &'static [crate::model::reader::Part] =
+                &[$(<$type as crate::model::reader::Field>::PART,)*];
+            const ZERO: &'static Self =
+                &Self { $($field: *<$type as crate::model::reader::Field>::ZERO,)* };
         }
     };
 }
 
-/// Defines an enum that is stored as a u32, counted from 0, with its [`Field`] implementation.
+/// Numbers that stand for one of a few things: what errors call it, and of how many.
+macro_rules! choices {
+    ($($choice:ident $what:ident $count:literal)*) => {
+        #[derive(Clone, Copy)]
+        pub(super) enum Choices { $($choice,)* }
+
+        const CHOICES: &[(What, u8)] = &[$((What::$what, $count),)*];
+    };
+}
+
+choices! {
+    Memory Memory 3
+    Dtype ElementType 2
+    BinaryOp BinaryOperator 6
+    UnaryOp UnaryOperator 10
+    ReduceOp ReduceOperator 4
+    ResizeMode ResizeMode 2
+    Activation Activation 3
+}
+
+/// Defines how an enum stands in the file: as a number that counts its items, checked when it is
+/// read.
 macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident, $what:ident { $($(#[$item_doc:meta])* $item:ident = $value:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(u32)]
-        pub enum $name { $($(#[$item_doc])* $item = $value,)* }
+    ($name:ident as $code:ident { $first:ident $(, $item:ident = $number:literal)* }) => {
+        #[doc = concat!("A [`", stringify!($name), "`] as it stands in the file.")]
+        #[derive(Clone, Copy, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+        #[repr(transparent)]
+        pub struct $code(u32);
 
-        impl Field for $name {
-            #[inline(never)]
-            fn read(reader: &mut Reader<'_>) -> Self {
-                const ALL: &[$name] = &[$($name::$item,)*];
-                let number = reader.choice(crate::error::What::$what, ALL.len() as u32);
-                ALL.get(number as usize).copied().unwrap_or(ALL[0])
+        impl $code {
+            /// The choice.
+            pub fn get(self) -> $name {
+                match self.0 {
+                    $($number => $name::$item,)*
+                    _ => $name::$first,
+                }
             }
+        }
 
-            fn write(&self, sink: Sink<'_>) {
-                (*self as u32).write(sink);
+        impl From<$name> for $code {
+            fn from(choice: $name) -> Self {
+                Self(choice as u32)
             }
+        }
+
+        impl core::fmt::Debug for $code {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                self.get().fmt(f)
+            }
+        }
+
+        impl crate::model::reader::Field for $code {
+            const PARTS: &'static [crate::model::reader::Part] = &[crate::model::reader::Part::choice(
+                crate::model::reader::Choices::$name,
+            )];
+            const PART: crate::model::reader::Part =
+                crate::model::reader::Part::choice(crate::model::reader::Choices::$name);
+            const ZERO: &'static Self = &Self(0);
         }
     };
 }

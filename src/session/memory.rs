@@ -29,7 +29,7 @@ struct Blob {
 fn blobs(operands: &Operands, constants: usize) -> impl Iterator<Item = Blob> + '_ {
     let input = move |operand: &Operand| {
         let (start, len) = (operand.range.start as usize, operand.bytes());
-        let in_file = operand.range.memory == range::Memory::Constants;
+        let in_file = operand.range.memory() == range::Memory::Constants;
         let offset = if in_file { constants.saturating_add(start) } else { start };
         Blob { in_file, span: Span { offset, len }, align: operand.dtype.size() }
     };

@@ -1,6 +1,7 @@
 //! A loaded model that runs: input in, every node in turn, outputs out.
 
 pub mod memory;
+mod run;
 pub mod trace;
 mod v3;
 mod v4;
@@ -13,9 +14,7 @@ use crate::{
         driver::{ACTIVATION_ALIGNMENT, PARAMETER_ALIGNMENT},
         memory::rows,
     },
-    model::{
-        self, Model, Operator, Place, Source, Span, Tensor, metadata::Metadata, operands::Operands,
-    },
+    model::{Model, Node, Place, Source, Span, Tensor, metadata::Metadata, operands::Operands},
     tensor::{Dtype, Shape, copy, elements},
 };
 use heapless::Vec;
@@ -51,23 +50,16 @@ impl Requirements {
     /// What a session of the model wants.
     pub fn of(model: &Model, source: &dyn Source) -> Result<Self> {
         let (mut buffer, mut kpu_copies) = (0, 0);
-        let constants = constants(model);
+        let constants = model.constants().offset;
         for node in model.nodes(source) {
-            let operator = node?.operator;
-            kpu_copies = kpu_copies.max(copies(&operator, source));
-            let mut read = |operands: &Operands| {
-                buffer = buffer.max(buffered(operands, source, constants));
-            };
-            match &operator {
-                Operator::V3(operator) => read(&operator.operands()?),
-                Operator::V4(model::v4::operator::Operator::Concat(b, inputs)) => {
-                    v4::concatenated(b, inputs, source, &mut |operands| {
-                        read(&operands);
-                        Ok(())
-                    })?;
-                }
-                Operator::V4(operator) => read(&operator.operands()?),
-            }
+            let node = node?;
+            kpu_copies = kpu_copies.max(copies(&node, source));
+            buffer = buffer.max(buffered(&node.operands, source, constants));
+            node.parts(source, &mut |part| {
+                let operands = Operands::reading(part.operand.bytes_of(part.bytes));
+                buffer = buffer.max(buffered(&operands, source, constants));
+                Ok(())
+            })?;
         }
         Ok(Self { main: model.main_memory(), buffer, kpu_copies })
     }
@@ -78,31 +70,21 @@ impl Requirements {
     }
 }
 
-/// Where the constants begin in the file.
-fn constants(model: &Model) -> usize {
-    model.constants().map_or(0, |span| span.offset)
-}
-
 fn own_conversion(metadata: &Metadata) -> Conversion {
     let (low, high) = metadata.input_range.unwrap_or((0.0, 1.0));
     Conversion::range(low, high)
 }
 
 /// Bytes of the copies that the KPU needs of a layer's parameters.
-fn copies(operator: &Operator, source: &dyn Source) -> usize {
-    let spans = match operator {
-        Operator::V3(model::v3::layer::Operator::Conv(b)) => {
-            [b.batch_norm, b.weights, b.activation]
-        }
-        Operator::V4(model::v4::operator::Operator::KpuConv(b)) => {
-            [b.batch_norm, b.weights, b.activation]
-        }
-        _ => return 0,
-    };
-    let alignments = [PARAMETER_ALIGNMENT, PARAMETER_ALIGNMENT, ACTIVATION_ALIGNMENT];
-    let misplaced = spans.into_iter().zip(alignments).filter(|&(span, alignment)| {
-        source.bytes().is_some() && in_place(source, span, alignment).is_none()
-    });
+fn copies(node: &Node, source: &dyn Source) -> usize {
+    if node.kpu_conv().is_none() || source.bytes().is_none() {
+        return 0;
+    }
+    let alignments = [PARAMETER_ALIGNMENT, ACTIVATION_ALIGNMENT, PARAMETER_ALIGNMENT];
+    let spans = node.operands.parameters.iter().flatten().map(|parameters| parameters.span);
+    let misplaced = spans
+        .zip(alignments)
+        .filter(|&(span, alignment)| in_place(source, span, alignment).is_none());
     misplaced.map(|(span, alignment)| span.len + alignment).sum()
 }
 
@@ -117,7 +99,7 @@ impl<'m> Session<'m> {
         let metadata = model.metadata(source);
         Ok(Self {
             model,
-            memory: Memory::new(source, constants(&model), memory, required.main)?,
+            memory: Memory::new(source, model.constants().offset, memory, required.main)?,
             conversion: own_conversion(&metadata),
             metadata,
             layers: model.node_count(),
@@ -258,11 +240,8 @@ impl<'m> Session<'m> {
         for node in self.model.nodes(source).take(self.layers as usize) {
             let node = node?;
             trace.begin(&node)?;
-            match &node.operator {
-                Operator::V3(operator) => v3::run(operator, &mut self.memory, accelerator),
-                Operator::V4(operator) => v4::run(operator, &mut self.memory, accelerator),
-            }
-            .map_err(|e| e.at_node(node.index).at(node.offset as u64))?;
+            run::run(&node, &mut self.memory, accelerator)
+                .map_err(|e| e.at_node(node.index).at(node.offset as u64))?;
             let (model, memory) = (&self.model, &self.memory);
             trace.end(&node, Written { model, node: &node, memory, accelerator })?;
         }
@@ -303,10 +282,9 @@ impl<'m> Session<'m> {
                 }
                 Ok(())
             }
-            Place::Constants(offset) => self
-                .memory
-                .source()
-                .read(self.model.constants().map_or(offset, |c| c.offset + offset), bytes),
+            Place::Constants(offset) => {
+                self.memory.source().read(self.model.constants().offset + offset, bytes)
+            }
         }
     }
 

@@ -8,19 +8,19 @@ use crate::{
         Accelerator,
         memory::{line_ranges, rows},
     },
-    model::{Model, Node, Operator, Place, Span, Tensor},
+    model::{Model, Node, Place, Span, Tensor},
 };
 
 /// Is told of every node; an error from it ends the run.
 pub trait Trace {
     /// Before a node runs.
-    fn begin(&mut self, node: &Node<Operator>) -> Result<()> {
+    fn begin(&mut self, node: &Node) -> Result<()> {
         let _ = node;
         Ok(())
     }
 
     /// After a node has run.
-    fn end(&mut self, node: &Node<Operator>, result: Written<'_>) -> Result<()> {
+    fn end(&mut self, node: &Node, result: Written<'_>) -> Result<()> {
         let (_, _) = (node, result);
         Ok(())
     }
@@ -32,7 +32,7 @@ impl Trace for () {}
 /// What a node has written.
 pub struct Written<'t> {
     pub(super) model: &'t Model,
-    pub(super) node: &'t Node<Operator>,
+    pub(super) node: &'t Node,
     pub(super) memory: &'t Memory<'t>,
     pub(super) accelerator: &'t mut dyn Accelerator,
 }

@@ -1,8 +1,7 @@
-//! Runs the layers of kmodel v3: borrows what a kernel wants and calls it.
+//! Computes layers of kmodel v3 on the CPU: what a body means to its kernel.
 
-use super::memory::{Bound, Memory, floats, floats_mut};
+use super::memory::{Bound, floats, floats_mut};
 use crate::{
-    error::{Error, Kind, Result, What},
     kernels::{
         Clamp, Layout,
         binary::{self, Broadcast},
@@ -10,60 +9,12 @@ use crate::{
         reduce::{self, ReduceOp},
         reduce_window, resize, unary, window,
     },
-    kpu::{
-        Accelerator, Job,
-        memory::{ROW_BYTES, RowLayout},
-    },
-    model::{
-        operands::{Operand, Operands},
-        range::{Memory as Place, Range},
-        v3::layer::*,
-    },
-    tensor::{Dtype, ImageShape},
+    model::v3::layer::*,
+    tensor::ImageShape,
 };
 
-/// Runs one layer.
-pub(super) fn run(
-    operator: &Operator,
-    memory: &mut Memory<'_>,
-    accelerator: &mut dyn Accelerator,
-) -> Result<()> {
-    let operands = operator.operands()?;
-    match operator {
-        Operator::Concat(b) | Operator::QuantizedConcat(b) => concat(b, memory),
-        Operator::Conv(b) => {
-            let ([batch_norm, activation, weights], y) =
-                memory.bind_shared(&operands, accelerator)?;
-            let eight_bit = b.eight_bit;
-            accelerator.run(&[Job {
-                layer: b.layer,
-                batch_norm,
-                activation,
-                weights,
-                eight_bit,
-            }])?;
-            match b.main_output {
-                Some(_) => accelerator.download(b.layer.dst_row, b.layer.output, y),
-                None => Ok(()),
-            }
-        }
-        Operator::Upload(b) => {
-            let ([x, ..], _) = memory.bind(&operands)?;
-            accelerator.upload(b.row as usize, b.size.shape(), x)
-        }
-        Operator::AddPadding(b) => {
-            let ([x, ..], _) = memory.bind(&operands)?;
-            add_padding(b, x, accelerator.ram());
-            Ok(())
-        }
-        _ => compute(operator, memory.bind(&operands)?)
-            // The checks of the loader make this impossible.
-            .ok_or(Error::of(Kind::Field, What::SizeOfTheLayer)),
-    }
-}
-
 /// Runs a layer that the CPU computes; `None` if its kernel does not accept the sizes.
-fn compute(operator: &Operator, ([x, second, third], y): Bound<'_>) -> Option<()> {
+pub(super) fn compute(operator: &Operator<'_>, ([x, second, third], y): Bound<'_>) -> Option<()> {
     match operator {
         Operator::Add(b) => {
             let shape = [1, 1, 1, b.count as usize];
@@ -86,13 +37,13 @@ fn compute(operator: &Operator, ([x, second, third], y): Bound<'_>) -> Option<()
         Operator::Dequantize(b) => {
             quantize::dequantize_v3(x, floats_mut(y), b.param.scale, b.param.bias);
         }
-        Operator::Requantize(..) => quantize::lookup(x, second, y),
+        Operator::Requantize(_) => quantize::lookup(x, second, y),
         Operator::L2Normalize(_) => normalize::l2_normalize(floats(x), floats_mut(y)),
         Operator::Softmax(_) => normalize::softmax_v3(floats(x), floats_mut(y)),
         Operator::Logistic(_) => unary::logistic(floats(x), floats_mut(y)),
-        Operator::FullyConnected(b, _) => {
+        Operator::FullyConnected(b) => {
             let (x, weights, bias) = (floats(x), floats(second), floats(third));
-            matmul::fully_connected(b.activation.clamp(), x, weights, bias, floats_mut(y))?;
+            matmul::fully_connected(b.activation.get().clamp(), x, weights, bias, floats_mut(y))?;
         }
         Operator::Flatten(b) => {
             let ImageShape { channels, height, width } = b.size.shape();
@@ -103,7 +54,7 @@ fn compute(operator: &Operator, ([x, second, third], y): Bound<'_>) -> Option<()
             resize::resize_nearest::<f32>(&b.options(), floats(x), floats_mut(y))?;
         }
         Operator::QuantizedResizeNearest(b) => resize::resize_nearest(&b.options(), x, y)?,
-        Operator::ChannelwiseDequantize(b, _) => {
+        Operator::ChannelwiseDequantize(b) => {
             let size = b.channel_size.max(1) as usize;
             let (params, _) = floats(second).as_chunks::<2>();
             let channels = x.chunks(size).zip(floats_mut(y).chunks_mut(size));
@@ -119,34 +70,6 @@ fn compute(operator: &Operator, ([x, second, third], y): Bound<'_>) -> Option<()
         | Operator::AddPadding(_) => return None,
     }
     Some(())
-}
-
-fn concat(b: &ConcatRanges, memory: &mut Memory<'_>) -> Result<()> {
-    // Bytes are put together, whatever they stand for.
-    let bytes = |what, address, size: u32| {
-        let range = Range { memory: Place::Main, dtype: Dtype::U8, start: address, size };
-        Operand::new(what, range, Dtype::U8, size as usize)
-    };
-    let output = bytes(What::Output, b.output, b.bytes as u32);
-    let mut offset = 0;
-    b.each(memory.source(), &mut |range| {
-        let input = bytes(What::Input, range.address, range.size);
-        let ([x, ..], y) = memory.bind(&Operands::one(input, output))?;
-        copy::concat(x, y, 1, offset).ok_or(Error::of(Kind::Field, What::SizeOfTheLayer))?;
-        offset += range.size as usize;
-        Ok(())
-    })
-}
-
-fn add_padding(b: &AddPadding, x: &[u8], ram: &mut [u8]) {
-    let image = b.image();
-    let layout = RowLayout::of(image.width);
-    for (channel, &x) in x.iter().enumerate() {
-        let place = b.row as usize * ROW_BYTES + layout.line_offset(image.height, channel, 0);
-        if let Some(pixel) = ram.get_mut(place) {
-            *pixel = x;
-        }
-    }
 }
 
 impl Activation {

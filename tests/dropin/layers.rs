@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_int};
 use maix_kpu::{
     error::Code,
     ffi::dropin::{faces::*, layers::*, uid::sipeed_uid_get},
-    model::{Model, Operator, Source, v3},
+    model::{Model, Source},
 };
 
 #[test]
@@ -25,18 +25,18 @@ fn layers_are_told() {
         // SAFETY: the place is ours, names are C strings, words stay until the next call.
         unsafe {
             assert_eq!(sipeed_kpu_model_get_layer_type(model, node.index, &raw mut number), 0);
-            assert_eq!(number, parsed.opcode(source, node.index).unwrap());
+            assert_eq!(number, node.opcode);
             let name = CStr::from_ptr(sipeed_kpu_model_getname_from_type(number)).to_str().unwrap();
             assert_ne!(name, "KL_INVALID");
             assert_eq!(line, format!("layer[{}]: {name}, {} bytes", node.index, node.size));
             assert_eq!(sipeed_kpu_model_get_layer_size(model, node.index), node.size as c_int);
             let words = sipeed_kpu_model_get_conv_layer(model, node.index);
-            match node.operator {
-                Operator::V3(v3::layer::Operator::Conv(conv)) => {
+            match node.kpu_conv() {
+                Some(conv) => {
                     convs += 1;
                     assert_eq!((name, *words), ("KL_K210_CONV", conv.layer.encode()));
                 }
-                _ => assert!(words.is_null()),
+                None => assert!(words.is_null()),
             }
         }
     }

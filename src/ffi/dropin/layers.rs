@@ -8,7 +8,8 @@ use super::{
 use crate::{
     error::{Error, Kind, Result, What, write_decimal, write_text},
     kpu::layer::Words,
-    model::{Model, Node, Operator, v3, v4},
+    model::Node,
+    words::word,
 };
 use core::ptr::null_mut;
 use cty::{c_char, c_int, c_void};
@@ -29,14 +30,6 @@ const NAMES: &str = "\
 /// The element types of what they give.
 const DTYPES: &[u8; 30] = b"ffBfBfBfBfBBfBfffBfBfBfBffBBBB";
 
-/// The word with this index, of words that end with a zero byte each: a table without pointers.
-fn word(words: &'static str, index: usize) -> &'static str {
-    let mut ends = words.bytes().enumerate().filter(|&(_, byte)| byte == 0).map(|(end, _)| end);
-    let begin = index.checked_sub(1).map_or(Some(0), |before| ends.nth(before).map(|end| end + 1));
-    let span = begin.zip(ends.next()).and_then(|(begin, end)| words.get(begin..end));
-    span.unwrap_or_default()
-}
-
 /// Where a layer type stands in these tables; that of no layer for other numbers.
 fn row(number: u32) -> usize {
     match number {
@@ -46,11 +39,10 @@ fn row(number: u32) -> usize {
     }
 }
 
-/// A layer of a model, and its type number.
-fn layer(context: &Context, index: u32) -> Result<(Node<Operator>, u32)> {
-    let opened = context.opened()?;
-    let (model, source) = (opened.session.model(), opened.session.source());
-    Ok((model.node(source, index)?, model.opcode(source, index)?))
+/// A layer of a model.
+fn layer(context: &Context, index: u32) -> Result<Node> {
+    let session = &context.opened()?.session;
+    session.model().node(session.source(), index)
 }
 
 /// Number of layers that run; -1 where there is no model.
@@ -74,10 +66,10 @@ pub unsafe extern "C" fn sipeed_kpu_model_get_layer_type(
         // SAFETY: the caller's promise.
         let kind = unsafe { get_mut(What::Type, kind) }?;
         let context = Context::find(model)?;
-        if matches!(context.opened()?.session.model(), Model::V4(_)) {
+        if context.opened()?.session.model().version() == 4 {
             return Err(Error::new(Kind::LayersOfV4));
         }
-        *kind = layer(context, index)?.1;
+        *kind = layer(context, index)?.opcode;
         Ok(())
     })
 }
@@ -85,7 +77,7 @@ pub unsafe extern "C" fn sipeed_kpu_model_get_layer_type(
 /// Bytes of a layer's body; -1 where there is no such layer.
 #[unsafe(no_mangle)]
 pub extern "C" fn sipeed_kpu_model_get_layer_size(model: *mut c_void, index: u32) -> c_int {
-    let size = |context: &mut Context| Ok(layer(context, index)?.0.size);
+    let size = |context: &mut Context| Ok(layer(context, index)?.size);
     Context::find(model).and_then(size).map_or(-1, |size| size as c_int)
 }
 
@@ -93,11 +85,8 @@ pub extern "C" fn sipeed_kpu_model_get_layer_size(model: *mut c_void, index: u32
 #[unsafe(no_mangle)]
 pub extern "C" fn sipeed_kpu_model_get_conv_layer(model: *mut c_void, index: u32) -> *mut Words {
     let words = |context: &mut Context| {
-        context.words = match layer(context, index)?.0.operator {
-            Operator::V3(v3::layer::Operator::Conv(conv)) => conv.layer.encode(),
-            Operator::V4(v4::operator::Operator::KpuConv(conv)) => conv.layer.encode(),
-            _ => return Ok(null_mut()),
-        };
+        let Some(conv) = layer(context, index)?.kpu_conv() else { return Ok(null_mut()) };
+        context.words = conv.layer.encode();
         Ok(&raw mut context.words)
     };
     Context::find(model).and_then(words).unwrap_or_default()
@@ -111,9 +100,9 @@ pub extern "C" fn sipeed_kpu_model_print_layer_info(model: *mut c_void) -> c_int
         let (model, source) = (opened.session.model(), opened.session.source());
         for node in model.nodes(source).take(opened.session.layers() as usize) {
             let node = node?;
-            let name = match model {
-                Model::V3(_) => word(NAMES, row(model.opcode(source, node.index)?)),
-                Model::V4(_) => node.operator.name(),
+            let name = match model.version() {
+                3 => word(NAMES, row(node.opcode)),
+                _ => node.name(),
             };
             let mut line = Vec::<u8, 96>::new();
             let mut push = |byte| line.push(byte).unwrap_or_default();

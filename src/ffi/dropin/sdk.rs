@@ -102,7 +102,7 @@ unsafe fn load(context: *mut SdkContext, bytes: *const u8) -> c_int {
             done: None,
             userdata: own.cast(),
         };
-        if let Model::V4(_) = model {
+        if model.version() == 4 {
             (context.is_v4, context.model) = (1, own.cast());
         }
         Ok(())

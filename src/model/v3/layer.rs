@@ -2,26 +2,25 @@
 
 use crate::{
     error::{Error, Kind, Result, What},
-    kpu::{self, layer::ACTIVATION_BYTES},
     model::{
-        reader::{Field, Reader, Sink, body, choice, count},
-        source::{Source, Span},
+        node::operators,
+        reader::{Field, Reader, body, choice, count},
     },
-    tensor::{Dtype, ImageShape},
+    tensor::ImageShape,
 };
-use Dtype::{F32, U8};
 
-choice! {
-    /// What follows a fully connected sum.
-    Activation, Activation {
-        /// Nothing.
-        None = 0,
-        /// At least 0.
-        Relu = 1,
-        /// Between 0 and 6.
-        Relu6 = 2,
-    }
+/// What follows a fully connected sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// At least 0.
+    Relu,
+    /// Between 0 and 6.
+    Relu6,
 }
+
+choice! { Activation as ActivationCode { None, Relu = 1, Relu6 = 2 } }
 
 body! {
     /// Width, height and channels of an image.
@@ -216,7 +215,7 @@ body! {
         /// Outputs.
         out_channels: u32,
         /// What follows.
-        activation: Activation,
+        activation: ActivationCode,
     }
 }
 
@@ -317,104 +316,36 @@ body! {
     }
 }
 
-/// Type 10240: a convolution by the KPU.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Conv {
-    /// Address of the result in main memory, if it goes there.
-    pub main_output: Option<u32>,
-    /// The layer.
-    pub layer: kpu::Layer,
-    /// Batch norm, 8 bytes a channel.
-    pub batch_norm: Span,
-    /// Activation table, 144 bytes.
-    pub activation: Span,
-    /// Weights.
-    pub weights: Span,
-    /// Weights are 8 bits wide, not 16.
-    pub eight_bit: bool,
+operators! {
+    1
+    1 "add" Add(Add)
+    2 "quantized add" QuantizedAdd(QuantizedAdd)
+    5 "global average pool" GlobalAveragePool(GlobalAveragePool)
+    8 "quantized max pool" QuantizedMaxPool(Pool)
+    9 "average pool" AveragePool(Pool)
+    11 "quantize" Quantize(Quantization)
+    12 "dequantize" Dequantize(Quantization)
+    13 "requantize" Requantize(Requantize)
+    14 "L2 normalize" L2Normalize(Vector)
+    15 "softmax" Softmax(Vector)
+    16 "concat" Concat(Concat)
+    17 "quantized concat" QuantizedConcat(Concat)
+    18 "fully connected" FullyConnected(FullyConnected)
+    20 "flatten" Flatten(Flatten)
+    22 "resize nearest" ResizeNearest(ResizeNearest)
+    23 "quantized resize nearest" QuantizedResizeNearest(ResizeNearest)
+    24 "channelwise dequantize" ChannelwiseDequantize(ChannelwiseDequantize)
+    25 "logistic" Logistic(Vector)
+    10240 "KPU conv2d" Conv(ConvHead)
+    10241 "add padding" AddPadding(AddPadding)
+    10242 "remove padding" RemovePadding(RemovePadding)
+    10243 "KPU upload" Upload(Upload)
 }
 
-/// A layer's operator and where its parameters are.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs)] // each variant is named like its body
-pub enum Operator {
-    Add(Add),
-    QuantizedAdd(QuantizedAdd),
-    GlobalAveragePool(GlobalAveragePool),
-    QuantizedMaxPool(Pool),
-    AveragePool(Pool),
-    Quantize(Quantization),
-    Dequantize(Quantization),
-    Requantize(Requantize, Span),
-    L2Normalize(Vector),
-    Softmax(Vector),
-    Concat(ConcatRanges),
-    QuantizedConcat(ConcatRanges),
-    FullyConnected(FullyConnected, FullyConnectedWeights),
-    Flatten(Flatten),
-    ResizeNearest(ResizeNearest),
-    QuantizedResizeNearest(ResizeNearest),
-    ChannelwiseDequantize(ChannelwiseDequantize, Span),
-    Logistic(Vector),
-    Conv(Conv),
-    AddPadding(AddPadding),
-    RemovePadding(RemovePadding),
-    Upload(Upload),
-}
-
-/// Parameters of [`FullyConnected`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FullyConnectedWeights {
-    /// `[out][in]`, f32.
-    pub weights: Span,
-    /// `[out]`, f32.
-    pub bias: Span,
-}
-
-/// Types 16 and 17: the ranges that are put one behind the other.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ConcatRanges {
-    /// Address of the result.
-    pub output: u32,
-    /// [`MainRange`]s.
-    pub ranges: Span,
-    /// Bytes of the result.
-    pub bytes: usize,
-}
-
-impl ConcatRanges {
-    #[inline(never)]
-    fn read(source: &dyn Source, reader: &mut Reader<'_>) -> Self {
-        let head: Concat = reader.field();
-        let ranges = reader.take_items(head.count as usize, 8);
-        let concat = Self { output: head.output, ranges, bytes: 0 };
-        let mut bytes = 0u64;
-        let all = concat.each(source, &mut |range| {
-            bytes = bytes.saturating_add(range.size.into());
-            Ok(())
-        });
-        reader.accept(all);
-        let bytes = reader.accept(count(What::BytesOfTheResult, bytes as i64, 1 << 30));
-        Self { bytes, ..concat }
-    }
-
-    /// Calls `each` with every range.
-    pub fn each(
-        &self,
-        source: &dyn Source,
-        each: &mut dyn FnMut(MainRange) -> Result<()>,
-    ) -> Result<()> {
-        let mut reader = Reader::of(source, self.ranges);
-        while reader.remaining() > 0 {
-            each(reader.checked()?)?;
-        }
-        reader.done()
-    }
-}
-
-/// The layer types of the original that no runtime implements.
-fn unimplemented(kind: u32) -> Option<What> {
-    Some(match kind {
+/// The error of a number that is no operator's; some are of layer types of the original that no
+/// runtime implements. Like others it has flags, which `reader` must find.
+pub(in crate::model) fn unknown(kind: u32, reader: &mut Reader<'_>) -> Error {
+    let what = match kind {
         0 => What::InvalidLayer,
         3 => What::GlobalMaxPool2dLayer,
         4 => What::QuantizedGlobalMaxPool2dLayer,
@@ -423,191 +354,13 @@ fn unimplemented(kind: u32) -> Option<What> {
         10 => What::QuantizedAveragePool2dLayer,
         19 => What::QuantizedFullyConnectedLayer,
         21 => What::QuantizedTensorflowFlattenLayer,
-        _ => return None,
-    })
-}
-
-/// What a layer writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Elements of main memory.
-    Main {
-        /// Address of the first byte.
-        address: u32,
-        /// Their type.
-        dtype: Dtype,
-        /// Their number.
-        elements: usize,
-    },
-    /// An image in KPU RAM.
-    Kpu {
-        /// First row.
-        row: usize,
-        /// The image.
-        shape: ImageShape,
-    },
-}
-
-/// What the checks of a layer know of its model.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of main memory.
-    pub main: u32,
-    /// Weights are 8 bits wide, not 16.
-    pub eight_bit: bool,
-}
-
-impl Operator {
-    /// Reads the body of a layer; `reader` ends where the body does, and remembers what is
-    /// wrong.
-    #[inline(never)]
-    pub fn read(kind: u32, source: &dyn Source, reader: &mut Reader<'_>, limits: &Limits) -> Self {
-        let flags: u32 = reader.field();
-        match kind {
-            1 => Self::Add(reader.field()),
-            2 => Self::QuantizedAdd(reader.field()),
-            5 => Self::GlobalAveragePool(reader.field()),
-            8 => Self::QuantizedMaxPool(reader.field()),
-            9 => Self::AveragePool(reader.field()),
-            11 => Self::Quantize(reader.field()),
-            12 => Self::Dequantize(reader.field()),
-            13 => Self::Requantize(reader.field(), reader.take(256)),
-            14 => Self::L2Normalize(reader.field()),
-            15 => Self::Softmax(reader.field()),
-            16 => Self::Concat(ConcatRanges::read(source, reader)),
-            17 => Self::QuantizedConcat(ConcatRanges::read(source, reader)),
-            18 => {
-                let body: FullyConnected = reader.field();
-                let n = product(&[
-                    (What::Inputs, body.in_channels),
-                    (What::Outputs, body.out_channels),
-                ]);
-                let n = reader.accept(n);
-                let weights = reader.take_items(n, 4);
-                let bias = reader.take_items(body.out_channels as usize, 4);
-                Self::FullyConnected(body, FullyConnectedWeights { weights, bias })
-            }
-            20 => Self::Flatten(reader.field()),
-            22 => Self::ResizeNearest(reader.field()),
-            23 => Self::QuantizedResizeNearest(reader.field()),
-            24 => {
-                let body: ChannelwiseDequantize = reader.field();
-                let params = reader.take_items(body.channels as usize, 8);
-                Self::ChannelwiseDequantize(body, params)
-            }
-            25 => Self::Logistic(reader.field()),
-            10240 => match Conv::read(flags, source, reader, limits) {
-                Ok(body) => Self::Conv(body),
-                Err(error) => Self::failed(reader, error),
-            },
-            10241 => Self::AddPadding(reader.field()),
-            10242 => Self::RemovePadding(reader.field()),
-            10243 => Self::Upload(reader.field()),
-            _ => {
-                let error = match unimplemented(kind) {
-                    Some(name) => Error::about(Kind::Unimplemented, name, [kind.into(), 0]),
-                    None => Error::about(Kind::UnknownOperator, What::Nothing, [kind.into(), 0]),
-                };
-                Self::failed(reader, error)
-            }
-        }
-    }
-
-    /// Any operator, behind an error that the reader remembers.
-    fn failed(reader: &mut Reader<'_>, error: Error) -> Self {
-        reader.fail(error);
-        Self::Logistic(reader.field())
-    }
-
-    /// The number of the layer type in the file.
-    pub fn kind(&self) -> u32 {
-        match self {
-            Self::Add(_) => 1,
-            Self::QuantizedAdd(_) => 2,
-            Self::GlobalAveragePool(_) => 5,
-            Self::QuantizedMaxPool(_) => 8,
-            Self::AveragePool(_) => 9,
-            Self::Quantize(_) => 11,
-            Self::Dequantize(_) => 12,
-            Self::Requantize(..) => 13,
-            Self::L2Normalize(_) => 14,
-            Self::Softmax(_) => 15,
-            Self::Concat(_) => 16,
-            Self::QuantizedConcat(_) => 17,
-            Self::FullyConnected(..) => 18,
-            Self::Flatten(_) => 20,
-            Self::ResizeNearest(_) => 22,
-            Self::QuantizedResizeNearest(_) => 23,
-            Self::ChannelwiseDequantize(..) => 24,
-            Self::Logistic(_) => 25,
-            Self::Conv(_) => 10240,
-            Self::AddPadding(_) => 10241,
-            Self::RemovePadding(_) => 10242,
-            Self::Upload(_) => 10243,
-        }
-    }
-
-    /// The operator's name.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Add(_) => "add",
-            Self::QuantizedAdd(_) => "quantized add",
-            Self::GlobalAveragePool(_) => "global average pool",
-            Self::QuantizedMaxPool(_) => "quantized max pool",
-            Self::AveragePool(_) => "average pool",
-            Self::Quantize(_) => "quantize",
-            Self::Dequantize(_) => "dequantize",
-            Self::Requantize(..) => "requantize",
-            Self::L2Normalize(_) => "L2 normalize",
-            Self::Softmax(_) => "softmax",
-            Self::Concat(_) => "concat",
-            Self::QuantizedConcat(_) => "quantized concat",
-            Self::FullyConnected(..) => "fully connected",
-            Self::Flatten(_) => "flatten",
-            Self::ResizeNearest(_) => "resize nearest",
-            Self::QuantizedResizeNearest(_) => "quantized resize nearest",
-            Self::ChannelwiseDequantize(..) => "channelwise dequantize",
-            Self::Logistic(_) => "logistic",
-            Self::Conv(_) => "KPU conv2d",
-            Self::AddPadding(_) => "add padding",
-            Self::RemovePadding(_) => "remove padding",
-            Self::Upload(_) => "KPU upload",
-        }
-    }
-
-    /// What the layer writes.
-    pub fn output(&self) -> Output {
-        let main = |address, dtype, elements| Output::Main { address, dtype, elements };
-        match self {
-            Self::Add(b) => main(b.output, F32, b.count as usize),
-            Self::QuantizedAdd(b) => main(b.output, U8, b.count as usize),
-            Self::GlobalAveragePool(b) => main(b.output, F32, b.channels as usize),
-            Self::QuantizedMaxPool(b) => main(b.output, U8, b.output_size.shape().elements()),
-            Self::AveragePool(b) => main(b.output, F32, b.output_size.shape().elements()),
-            Self::Quantize(b) => main(b.output, U8, b.count as usize),
-            Self::Dequantize(b) => main(b.output, F32, b.count as usize),
-            Self::Requantize(b, _) => main(b.output, U8, b.count as usize),
-            Self::L2Normalize(b) | Self::Softmax(b) | Self::Logistic(b) => {
-                main(b.output, F32, b.channels as usize)
-            }
-            Self::Concat(b) => main(b.output, F32, b.bytes / 4),
-            Self::QuantizedConcat(b) => main(b.output, U8, b.bytes),
-            Self::FullyConnected(b, _) => main(b.output, F32, b.out_channels as usize),
-            Self::Flatten(b) => main(b.output, F32, b.size.shape().elements()),
-            Self::ResizeNearest(b) => main(b.output, F32, b.output_shape().elements()),
-            Self::QuantizedResizeNearest(b) => main(b.output, U8, b.output_shape().elements()),
-            Self::ChannelwiseDequantize(b, _) => {
-                main(b.output, F32, b.channels as usize * b.channel_size as usize)
-            }
-            Self::RemovePadding(b) => main(b.output, U8, b.channels as usize),
-            Self::Conv(b) => match b.main_output {
-                Some(address) => main(address, U8, b.layer.output.elements()),
-                None => Output::Kpu { row: b.layer.dst_row, shape: b.layer.output },
-            },
-            Self::AddPadding(b) => Output::Kpu { row: b.row as usize, shape: b.image() },
-            Self::Upload(b) => Output::Kpu { row: b.row as usize, shape: b.size.shape() },
-        }
-    }
+        _ => What::Nothing,
+    };
+    let error = match what {
+        What::Nothing => Kind::UnknownOperator,
+        _ => Kind::Unimplemented,
+    };
+    reader.checked::<u32>().err().unwrap_or(Error::about(error, what, [kind.into(), 0]))
 }
 
 impl AddPadding {
@@ -622,36 +375,6 @@ impl ResizeNearest {
     pub fn output_shape(&self) -> ImageShape {
         let channels = self.input_size.channels as usize;
         ImageShape::new(channels, self.out_height as usize, self.out_width as usize)
-    }
-}
-
-impl Conv {
-    #[inline(never)]
-    fn read(
-        flags: u32,
-        source: &dyn Source,
-        reader: &mut Reader<'_>,
-        limits: &Limits,
-    ) -> Result<Self> {
-        let head: ConvHead = reader.checked()?;
-        let at = |what: What, offset: u32, len: usize| {
-            let end = u64::from(offset) + len as u64;
-            if end > source.len() as u64 {
-                return Err(Error::about(Kind::OutOfFile, what, [end, source.len() as u64]));
-            }
-            Ok(Span { offset: offset as usize, len })
-        };
-        let words = at(What::KpuLayer, head.layer_offset, 96)?;
-        let words = Reader::of(source, words).checked()?;
-        let layer = kpu::Layer::decode(&words).map_err(|e| e.at(head.layer_offset.into()))?;
-        Ok(Self {
-            main_output: (flags & 1 != 0).then_some(head.main_output),
-            batch_norm: at(What::BatchNormArray, head.bn_offset, layer.batch_norm_bytes())?,
-            activation: at(What::ActivationTable, head.act_offset, ACTIVATION_BYTES)?,
-            weights: at(What::Weights, head.weights_offset, layer.weights_bytes(limits.eight_bit))?,
-            layer,
-            eight_bit: limits.eight_bit,
-        })
     }
 }
 

@@ -1,21 +1,48 @@
-//! Checks of kmodel v4 nodes: after them no range leaves its memory and every size fits its shape.
+//! What kmodel v4 nodes read and write, and the checks of their sizes: after them no range leaves its
+//! memory and every size fits its shape.
 
-use super::{
-    operator::*,
-    range::{Limits, Memory, Range, Shape4},
-};
+use super::{operator::*, options::Sizes, range::Shape4};
 use crate::{
     error::{Error, Kind, Result, What},
-    kernels::nnil,
-    kpu::memory::{KPU_RAM_BYTES, ROW_BYTES, rows},
+    kernels::{Layout, nnil},
+    kpu::{Layer, layer::ACTIVATION_BYTES},
     model::{
-        operands::{Operand, Operands},
-        reader::{Reader, count},
+        Node,
+        operands::{Operands, OutputShape, check_kpu_images, check_kpu_rows},
+        range::Range,
+        reader::{Reader, body, count},
         source::Source,
     },
     tensor::{Dtype, ImageShape, Shape, elements},
 };
 use Dtype::{F32, U8};
+
+/// Longest program of an [`Nnil`] node, in bytes.
+pub const MAX_NNIL: usize = 1024;
+/// Largest size of a matrix dimension.
+const MAX_DIM: i64 = 1 << 24;
+
+body! {
+    /// What a body with one input begins with.
+    Pair {
+        /// Input.
+        input: Range,
+        /// Result.
+        output: Range,
+    }
+}
+
+body! {
+    /// What a body with two inputs begins with.
+    Triple {
+        /// First operand.
+        a: Range,
+        /// Second operand.
+        b: Range,
+        /// Result.
+        output: Range,
+    }
+}
 
 /// The number of elements of a shape, at most 2^30.
 #[inline(never)]
@@ -25,23 +52,6 @@ fn product(shape: &Shape) -> Result<usize> {
         .ok_or_else(|| Error::about(Kind::Count, What::NumberOfOutputElements, [u64::MAX, 1 << 30]))
 }
 
-impl ConcatInputs {
-    /// Calls `each` with every input and its size in the concatenated dimension.
-    pub fn each(
-        &self,
-        source: &dyn Source,
-        each: &mut dyn FnMut(Range, usize) -> Result<()>,
-    ) -> Result<()> {
-        let mut ranges = Reader::of(source, self.ranges);
-        let mut dims = Reader::of(source, self.dims);
-        while ranges.remaining() > 0 {
-            let (range, dim) = (ranges.checked()?, dims.checked::<i32>()?);
-            each(range, count(What::ConcatenatedDimension, dim.into(), 1 << 30)?)?;
-        }
-        ranges.done()
-    }
-}
-
 impl Concat {
     /// Bytes that an input of size `dim` gives.
     pub fn input_bytes(&self, dim: usize) -> Result<usize> {
@@ -49,264 +59,284 @@ impl Concat {
         let outer = count(What::OuterSize, self.outer_size.into(), 1 << 30)?;
         product(&[1, inner, outer, dim])
     }
-
-    fn input(&self, range: Range, dim: usize) -> Result<Operand> {
-        let (bytes, dtype) = (self.input_bytes(dim)?, range.dtype);
-        Ok(Operand::new(What::Input, range, dtype, bytes.div_ceil(dtype.size())))
-    }
-
-    fn output_of(&self, bytes: usize) -> Operand {
-        let dtype = self.output.dtype;
-        Operand::new(What::Output, self.output, dtype, bytes.div_ceil(dtype.size()))
-    }
-
-    fn check(&self, inputs: &ConcatInputs, source: &dyn Source, limits: &Limits) -> Result<()> {
-        let output = self.output_of(self.output.size as usize);
-        let mut total = 0;
-        inputs.each(source, &mut |range, dim| {
-            self.input(range, dim)?.check_apart(&output, limits)?;
-            total = product(&[1, 1, 1, total + self.input_bytes(dim)?])?;
-            Ok(())
-        })?;
-        self.output_of(total).check_write(limits)
-    }
 }
 
-impl KpuUpload {
-    /// Number of images and the shape of one.
-    pub fn images(&self) -> (usize, ImageShape) {
-        let [n, c, h, w] = self.shape.0;
-        (n, ImageShape::new(c, h, w))
-    }
+/// What must be possible of a node, or else is an error: its name and value.
+type Needed = (What, i32);
 
-    fn check(&self) -> Result<()> {
-        let (batches, image) = self.images();
-        check_kpu_images(What::Output, &self.output, batches, image)
-    }
+fn impossible((what, value): Needed) -> Error {
+    Error::about(Kind::Field, what, [i64::from(value) as u64, 0])
 }
 
-/// Checks `batches` images at the start of a KPU RAM range.
-pub(super) fn check_kpu_images(
-    what: What,
-    range: &Range,
-    batches: usize,
-    image: ImageShape,
-) -> Result<()> {
-    if range.memory != Memory::Kpu {
-        return Err(Error::about(Kind::WrongMemory, what, [range.memory as u64, 0]));
-    }
-    if !(range.start as usize).is_multiple_of(ROW_BYTES) {
-        return Err(Error::about(Kind::Misaligned, what, [range.start.into(), ROW_BYTES as u64]));
-    }
-    check_kpu_rows(what, range.start as usize / ROW_BYTES, batches, image)
-}
-
-fn check_kpu_rows(what: What, row: usize, batches: usize, image: ImageShape) -> Result<()> {
-    let end = rows(image)
-        .checked_mul(batches)
-        .and_then(|rows| rows.checked_add(row))
-        .and_then(|rows| rows.checked_mul(ROW_BYTES))
-        .unwrap_or(usize::MAX);
-    if end > KPU_RAM_BYTES {
-        return Err(Error::about(Kind::KpuRam, what, [end as u64, KPU_RAM_BYTES as u64]));
-    }
-    Ok(())
-}
-
-impl KpuConv {
-    fn check(&self) -> Result<()> {
-        check_kpu_rows(What::Input, self.layer.src_row, self.batches, self.layer.input)?;
-        check_kpu_rows(What::Output, self.layer.dst_row, self.batches, self.layer.output)
-    }
-}
-
-impl Operator {
-    /// Checks the node against the sizes of the memories.
-    pub fn check(&self, source: &dyn Source, limits: &Limits) -> Result<()> {
-        self.operands()?.check(limits)?;
-        match self {
-            Self::Concat(b, inputs) => b.check(inputs, source, limits),
-            Self::Nnil(_, code) => {
-                let mut program = [0; MAX_NNIL];
-                let program = program.get_mut(..code.len).ok_or_else(|| {
-                    Error::about(
-                        Kind::Count,
-                        What::BytesOfTheNnilProgram,
-                        [code.len as u64, MAX_NNIL as u64],
-                    )
-                })?;
-                source.read(code.offset, program)?;
-                nnil::Program::parse(program)
-                    .map(drop)
-                    .ok_or(Error::of(Kind::Field, What::NnilProgram))
-            }
-            Self::KpuUpload(b) => b.check(),
-            Self::KpuConv(b) => b.check(),
-            _ => Ok(()),
-        }
-    }
-
-    /// What the node reads and writes in main memory, constants and the file; but for the inputs
-    /// and the output of a concatenation, which its own functions tell.
+impl Pair {
+    /// Operands of an elementwise operator; its number of elements is that of the input range.
     #[inline(never)]
-    pub fn operands(&self) -> Result<Operands> {
-        let mut o = Operands::default();
-        match self {
-            Self::Binary(b) => {
-                let sizes = b.options().elements();
-                two(&mut o, [&b.a, &b.b, &b.output], F32, What::BinaryOperatorsShape, 0, sizes);
-            }
-            Self::QuantizedBinary(b) => {
-                let sizes = b.options().shapes.elements();
-                two(&mut o, [&b.a, &b.b, &b.output], U8, What::BinaryOperatorsShape, 0, sizes);
-            }
-            Self::MatMul(b, bias) => {
-                let sizes = b.options().elements();
-                two(&mut o, [&b.a, &b.b, &b.output], F32, What::RowsOfA, b.a_rows, sizes);
-                o.parameter(*bias, 4);
-            }
-            Self::QuantizedMatMul(b, bias) => {
-                let sizes = b.options().sizes.elements();
-                two(&mut o, [&b.a, &b.b, &b.output], U8, What::RowsOfA, b.a_rows, sizes);
-                o.parameter(*bias, 4);
-            }
-            Self::Conv2d(Conv2d { input, output, window, .. }, w)
-            | Self::CpuConv2d(CpuConv2d { input, output, window, .. }, w)
-            | Self::CpuDepthwise(CpuDepthwise { input, output, window, .. }, w) => {
-                self.convolved(&mut o, [input, output], F32, window.filter_h, w);
-            }
-            Self::QuantizedConv2d(QuantizedConv2d { input, output, window, .. }, w)
-            | Self::CpuQuantizedConv2d(CpuQuantizedConv2d { input, output, window, .. }, w)
-            | Self::CpuQuantizedDepthwise(CpuQuantizedDepthwise { input, output, window, .. }, w) =>
-            {
-                self.convolved(&mut o, [input, output], U8, window.filter_h, w);
-            }
-            Self::Conv2dTranspose(b, w) => {
-                o.sizes(What::FilterHeight, b.window.filter_h, b.options().weights().map(|n| [n]));
-                o.read(What::Input, &b.input, F32, b.input_shape.elements());
-                o.write(&b.output, F32, b.output_shape.elements());
-                o.parameter(w.weights, 4);
-            }
-            Self::Dequantize(b) => same(&mut o, &b.input, U8, &b.output, F32),
-            Self::Quantize(b) => same(&mut o, &b.input, F32, &b.output, U8),
-            Self::Unary(b) => same(&mut o, &b.input, F32, &b.output, F32),
-            Self::Nnil(b, code) => {
-                same(&mut o, &b.input, F32, &b.output, F32);
-                o.parameter(*code, 1);
-            }
-            Self::Reduce(b) => {
-                let [n, written] = o.sizes(What::ReducedShape, 0, b.options().elements());
-                o.read(What::Input, &b.input, F32, n);
-                o.write(&b.output, F32, written);
-            }
-            Self::ReduceWindow(b) | Self::CpuReduceWindow(b) => {
-                let shape = self.pool().and_then(|pool| pool.output());
-                let filter = (What::FilterHeight, b.window.filter_h);
-                moved(&mut o, (&b.input, &b.input_shape), &b.output, F32, filter, shape)?;
-            }
-            Self::MemoryCopy(b) => {
-                let (bytes, from, to) = (b.input.size as usize, b.input.dtype, b.output.dtype);
-                o.read(What::Input, &b.input, from, bytes / from.size());
-                o.write(&b.output, to, bytes.div_ceil(to.size()));
-            }
-            Self::Pad(b) => {
-                let (shape, what) = (b.options().output(), (What::Padding, b.pads.h.before));
-                moved(&mut o, (&b.input, &b.input_shape), &b.output, b.input.dtype, what, shape)?;
-            }
-            Self::ResizeImage(b) => {
-                let (shape, what) = (b.options().output(), (What::OutputHeight, b.out_height));
-                moved(&mut o, (&b.input, &b.input_shape), &b.output, b.input.dtype, what, shape)?;
-            }
-            Self::Transpose(b) => {
-                let (shape, what) = (b.options().output(), (What::Permutation, b.perm[0]));
-                moved(&mut o, (&b.input, &b.input_shape), &b.output, b.input.dtype, what, shape)?;
-            }
-            Self::StridedSlice(b) => {
-                let (shape, what) = (b.options().output(), (What::SliceIndex, b.begin[0]));
-                moved(&mut o, (&b.input, &b.input_shape), &b.output, b.input.dtype, what, shape)?;
-            }
-            Self::Softmax(b) => {
-                let outer = count(What::OuterSize, b.outer_size.into(), 1 << 30)?;
-                let inner = count(What::InnerSize, b.inner_size.into(), 1 << 30)?;
-                let n = product(&[1, 1, outer, inner])?;
-                o.read(What::Input, &b.input, F32, n);
-                o.write(&b.output, F32, n);
-            }
-            Self::TableLookup(b) => {
-                same(&mut o, &b.input, U8, &b.output, U8);
-                o.read(What::Table, &b.table, U8, 256);
-            }
-            Self::KpuUpload(b) => o.read(What::Input, &b.input, U8, b.shape.elements()),
-            Self::KpuConv(b) => {
-                for span in [b.batch_norm, b.activation, b.weights] {
-                    o.parameter(span, 1);
-                }
-                if b.main_output.size > 0 {
-                    let bytes = product(&[1, 1, b.batches, b.layer.output.elements()])?;
-                    o.write(&b.main_output, U8, bytes);
-                }
-            }
-            Self::Concat(..) => {}
-        }
-        o.possible()
+    fn same(&self, o: &mut Operands, from: Dtype, to: Dtype) {
+        let n = self.input.elements();
+        o.read(What::Input, &self.input, from, n);
+        o.write(&self.output, to, n);
+        o.shape = OutputShape::AsInput;
     }
 
+    /// Operands of an operator that makes another shape of its input.
+    #[inline(never)]
+    fn moved(
+        &self,
+        o: &mut Operands,
+        input: &Shape4,
+        dtype: Dtype,
+        needed: Needed,
+        shape: Option<Shape>,
+    ) -> Result<()> {
+        let shape = shape.ok_or_else(|| impossible(needed))?;
+        o.read(What::Input, &self.input, dtype, input.elements());
+        o.write(&self.output, dtype, product(&shape)?);
+        o.shape = OutputShape::Known(shape);
+        Ok(())
+    }
+
+    /// Operands of a convolution, whose parameters follow.
     #[inline(never)]
     fn convolved(
         &self,
         o: &mut Operands,
-        [input, output]: [&Range; 2],
+        reader: &mut Reader<'_>,
+        sizes: Sizes<'_>,
         dtype: Dtype,
-        filter: i32,
-        w: &Weights,
-    ) {
-        let sizes = self.convolution();
-        let shapes = sizes.and_then(|sizes| Some([sizes.input, sizes.output()?]));
-        let n = shapes.and_then(|[input, output]| Some([elements(&input)?, elements(&output)?]));
-        let [read, written] = o.sizes(What::FilterHeight, filter, n);
-        o.read(What::Input, input, dtype, read);
-        o.write(output, dtype, written);
-        o.parameter(w.weights, dtype.size());
-        o.parameter(w.bias, 4);
+        bias_first: bool,
+    ) -> Result<()> {
+        sizes.read(o, reader, dtype, bias_first)?;
+        let options = sizes.options();
+        let needed = (What::FilterHeight, sizes.window.filter_h);
+        let shape = options.output().ok_or_else(|| impossible(needed))?;
+        o.read(What::Input, &self.input, dtype, elements(&options.input).unwrap_or(0));
+        o.write(&self.output, dtype, elements(&shape).unwrap_or(0));
+        if options.layout == Layout::Nchw {
+            o.shape = OutputShape::Known(shape);
+        }
+        Ok(())
     }
 }
 
-/// Operands of an operator with two inputs.
-#[inline(never)]
-fn two(
-    o: &mut Operands,
-    [a, b, output]: [&Range; 3],
-    dtype: Dtype,
-    what: What,
-    value: i32,
-    sizes: Option<[usize; 3]>,
-) {
-    let [n_a, n_b, n] = o.sizes(what, value, sizes);
-    o.read(What::A, a, dtype, n_a);
-    o.read(What::B, b, dtype, n_b);
-    o.write(output, dtype, n);
+impl Triple {
+    /// Operands of an operator with two inputs.
+    #[inline(never)]
+    fn two(
+        &self,
+        o: &mut Operands,
+        dtype: Dtype,
+        needed: Needed,
+        sizes: Option<[usize; 3]>,
+    ) -> Result<()> {
+        let [a, b, n] = sizes.ok_or_else(|| impossible(needed))?;
+        o.read(What::A, &self.a, dtype, a);
+        o.read(What::B, &self.b, dtype, b);
+        o.write(&self.output, dtype, n);
+        Ok(())
+    }
 }
 
-/// Operands of an elementwise operator; its number of elements is that of the input range.
-#[inline(never)]
-fn same(o: &mut Operands, input: &Range, from: Dtype, output: &Range, to: Dtype) {
-    let n = input.elements();
-    o.read(What::Input, input, from, n);
-    o.write(output, to, n);
+impl Sizes<'_> {
+    /// Reads weights and bias.
+    fn read(
+        &self,
+        o: &mut Operands,
+        reader: &mut Reader<'_>,
+        dtype: Dtype,
+        bias_first: bool,
+    ) -> Result<()> {
+        let [_, in_channels, ..] = self.input;
+        let groups = count(What::Groups, self.groups.into(), in_channels as i64)?;
+        let out_channels = count(What::OutputChannels, self.out_channels.into(), MAX_DIM)?;
+        if !in_channels.is_multiple_of(groups) || !out_channels.is_multiple_of(groups) {
+            return Err(Error::about(Kind::Field, What::Groups, [groups as u64, 0]));
+        }
+        self.window.check()?;
+        let inputs = in_channels.checked_div(groups).unwrap_or(0);
+        // The taps of a checked window and its input channels fit in 64 bits.
+        let weights = (self.window.taps() * inputs).saturating_mul(out_channels);
+        let before = bias_first.then(|| reader.take_items(out_channels, 4));
+        o.parameter(reader.take_items(weights, dtype.size()), dtype.size());
+        o.parameter(before.unwrap_or_else(|| reader.take_items(out_channels, 4)), 4);
+        reader.done()
+    }
 }
 
-/// Operands of an operator that makes another shape of its input.
-#[inline(never)]
-fn moved(
+/// Reads the bias of a matrix product, one word a column.
+fn bias(o: &mut Operands, reader: &mut Reader<'_>, columns: i32) -> Result<()> {
+    let columns = count(What::ColumnsOfB, columns.into(), MAX_DIM)?;
+    o.parameter(reader.take_items(columns, 4), 4);
+    reader.done()
+}
+
+fn nnil(o: &mut Operands, reader: &mut Reader<'_>, source: &dyn Source) -> Result<()> {
+    let code = reader.take(reader.remaining());
+    o.parameter(code, 1);
+    let mut program = [0; MAX_NNIL];
+    let program = program.get_mut(..code.len).ok_or_else(|| {
+        let lengths = [code.len as u64, MAX_NNIL as u64];
+        Error::about(Kind::Count, What::BytesOfTheNnilProgram, lengths)
+    })?;
+    source.read(code.offset, program)?;
+    nnil::Program::parse(program).map(drop).ok_or(Error::of(Kind::Field, What::NnilProgram))
+}
+
+fn kpu_conv(
     o: &mut Operands,
-    (input, input_shape): (&Range, &Shape4),
-    output: &Range,
-    dtype: Dtype,
-    (what, value): (What, i32),
-    shape: Option<Shape>,
+    reader: &mut Reader<'_>,
+    head: &KpuConvHead,
+    layer: &Layer,
 ) -> Result<()> {
-    let shape = o.sizes(what, value, shape);
-    o.read(What::Input, input, dtype, input_shape.elements());
-    o.write(output, dtype, product(&shape)?);
+    let batches = count(What::Batches, head.batches.into(), 1 << 16)?;
+    for (gap, len) in [
+        (layer.bn_addr, layer.batch_norm_bytes()),
+        (layer.act_addr, ACTIVATION_BYTES),
+        (layer.weight_addr, layer.weights_bytes(true)),
+    ] {
+        reader.take(gap as usize);
+        o.parameter(reader.take(len), 1);
+    }
+    reader.done()?;
+    check_kpu_rows(What::Input, layer.src_row, batches, layer.input)?;
+    o.write_kpu(layer.dst_row, batches, layer.output)?;
+    if head.main_output.size > 0 {
+        let bytes = product(&[1, 1, batches, layer.output.elements()])?;
+        o.write(&head.main_output, U8, bytes);
+    }
+    Ok(())
+}
+
+/// Finds out what the node reads and writes; `reader` stands behind the body.
+pub(in crate::model) fn read(
+    node: &mut Node,
+    reader: &mut Reader<'_>,
+    source: &dyn Source,
+) -> Result<()> {
+    let mut operands = Operands::default();
+    let o = &mut operands;
+    let (pair, triple) = (node.words.field::<Pair>(0), node.words.field::<Triple>(0));
+    let operator = Operator::of(node.row, &node.words);
+    match operator {
+        Operator::Binary(b) => {
+            let needed = (What::BinaryOperatorsShape, 0);
+            triple.two(o, F32, needed, b.options().elements())?;
+            o.shape = OutputShape::Known(b.output_shape.sizes());
+        }
+        Operator::QuantizedBinary(b) => {
+            let needed = (What::BinaryOperatorsShape, 0);
+            triple.two(o, U8, needed, b.options().shapes.elements())?;
+            o.shape = OutputShape::Known(b.output_shape.sizes());
+        }
+        Operator::MatMul(b) => {
+            bias(o, reader, b.b_cols)?;
+            triple.two(o, F32, (What::RowsOfA, b.a_rows), b.options().elements())?;
+        }
+        Operator::QuantizedMatMul(b) => {
+            bias(o, reader, b.b_cols)?;
+            triple.two(o, U8, (What::RowsOfA, b.a_rows), b.options().sizes.elements())?;
+        }
+        Operator::Conv2d(_) | Operator::CpuConv2d(_) | Operator::CpuDepthwise(_) => {
+            operator.sizes().map_or(Ok(()), |s| pair.convolved(o, reader, s, F32, false))?;
+        }
+        Operator::CpuQuantizedConv2d(_) | Operator::CpuQuantizedDepthwise(_) => {
+            operator.sizes().map_or(Ok(()), |s| pair.convolved(o, reader, s, U8, false))?;
+        }
+        Operator::QuantizedConv2d(_) => {
+            operator.sizes().map_or(Ok(()), |s| pair.convolved(o, reader, s, U8, true))?;
+        }
+        Operator::Conv2dTranspose(b) => {
+            b.sizes().read(o, reader, F32, false)?;
+            // The bias is never added.
+            o.parameters[1] = None;
+            let needed = (What::FilterHeight, b.window.filter_h);
+            b.options().weights().ok_or_else(|| impossible(needed))?;
+            o.read(What::Input, &b.input, F32, b.input_shape.elements());
+            o.write(&b.output, F32, b.output_shape.elements());
+            o.shape = OutputShape::Known(b.output_shape.sizes());
+        }
+        Operator::Dequantize(_) => pair.same(o, U8, F32),
+        Operator::Quantize(_) => pair.same(o, F32, U8),
+        Operator::Unary(_) => pair.same(o, F32, F32),
+        Operator::Nnil(_) => {
+            pair.same(o, F32, F32);
+            nnil(o, reader, source)?;
+        }
+        Operator::Reduce(b) => {
+            let sizes = b.options().elements();
+            let [n, written] = sizes.ok_or_else(|| impossible((What::ReducedShape, 0)))?;
+            o.read(What::Input, &b.input, F32, n);
+            o.write(&b.output, F32, written);
+            o.shape = OutputShape::Known(b.output_shape.sizes());
+        }
+        Operator::ReduceWindow(b) | Operator::CpuReduceWindow(b) => {
+            let shape = operator.pool().and_then(|pool| pool.output());
+            let needed = (What::FilterHeight, b.window.filter_h);
+            pair.moved(o, &b.input_shape, F32, needed, shape)?;
+            if let Operator::CpuReduceWindow(_) = operator {
+                o.shape = OutputShape::Unknown;
+            }
+        }
+        Operator::MemoryCopy(b) => {
+            let (bytes, from, to) = (b.input.size as usize, b.input.dtype(), b.output.dtype());
+            o.read(What::Input, &b.input, from, bytes / from.size());
+            o.write(&b.output, to, bytes.div_ceil(to.size()));
+            o.shape = OutputShape::AsInput;
+        }
+        Operator::Pad(b) => {
+            let needed = (What::Padding, b.pads.h.before);
+            let shape = b.options().output();
+            pair.moved(o, &b.input_shape, b.input.dtype(), needed, shape)?;
+        }
+        Operator::ResizeImage(b) => {
+            let needed = (What::OutputHeight, b.out_height);
+            let shape = b.options().output();
+            pair.moved(o, &b.input_shape, b.input.dtype(), needed, shape)?;
+        }
+        Operator::Transpose(b) => {
+            let needed = (What::Permutation, b.perm[0]);
+            let shape = b.options().output();
+            pair.moved(o, &b.input_shape, b.input.dtype(), needed, shape)?;
+        }
+        Operator::StridedSlice(b) => {
+            let needed = (What::SliceIndex, b.begin[0]);
+            let shape = b.options().output();
+            pair.moved(o, &b.input_shape, b.input.dtype(), needed, shape)?;
+        }
+        Operator::Softmax(b) => {
+            let outer = count(What::OuterSize, b.outer_size.into(), 1 << 30)?;
+            let inner = count(What::InnerSize, b.inner_size.into(), 1 << 30)?;
+            let n = product(&[1, 1, outer, inner])?;
+            o.read(What::Input, &b.input, F32, n);
+            o.write(&b.output, F32, n);
+            o.shape = OutputShape::AsInput;
+        }
+        Operator::TableLookup(b) => {
+            let n = b.input.elements();
+            o.read(What::Input, &b.input, U8, n);
+            o.read(What::Table, &b.table, U8, 256);
+            o.write(&b.output, U8, n);
+            o.shape = OutputShape::AsInput;
+        }
+        Operator::KpuUpload(b) => {
+            o.read(What::Input, &b.input, U8, b.shape.elements());
+            let [n, c, h, w] = b.shape.sizes();
+            let row = check_kpu_images(What::Output, &b.output, [n, c, h, w])?;
+            o.write_kpu(row, n, ImageShape::new(c, h, w))?;
+        }
+        Operator::KpuConv(b) => kpu_conv(o, reader, b, &Layer::decode(node.layer())?)?,
+        Operator::Concat(b) => {
+            reader.take_items(b.inputs as usize, 20);
+            reader.done()?;
+            let mut total = 0;
+            node.parts(source, &mut |part| {
+                total = product(&[1, 1, 1, total + part.bytes])?;
+                Ok(())
+            })?;
+            let dtype = b.output.dtype();
+            o.write(&b.output, dtype, total.div_ceil(dtype.size()));
+            o.shape = OutputShape::Concatenated { outer: b.outer_size as usize };
+        }
+    }
+    node.operands = operands;
     Ok(())
 }

@@ -1,50 +1,31 @@
 //! The operators of kmodel v4 and their bodies. Layout: docs/formats.md, section v4.
 
-use super::range::{Clamp, Memory, Pad, QuantParam, Range, Shape4, Window};
+use super::range::{Clamp, Pad, QuantParam, Range, Shape4, Window};
 use crate::{
-    error::{Error, Kind, Result, What},
     kernels::{binary::BinaryOp, reduce::ReduceOp, unary::UnaryOp},
-    kpu::{
-        Layer,
-        layer::ACTIVATION_BYTES,
-        memory::{ROW_BYTES, rows},
-    },
     model::{
-        reader::{Field, Reader, Sink, body, choice, count},
-        source::Span,
+        node::operators,
+        range::DtypeCode,
+        reader::{Field, body, choice},
     },
-    tensor::Dtype,
 };
 
-/// Operators of kernels, stored as their number.
-macro_rules! operators {
-    ($($name:ident, $first:ident, $count:literal, $what:ident;)*) => {$(
-        impl Field for $name {
-            fn read(reader: &mut Reader<'_>) -> Self {
-                Self::from_number(reader.choice(What::$what, $count)).unwrap_or(Self::$first)
-            }
-
-            fn write(&self, sink: Sink<'_>) {
-                (*self as u32).write(sink);
-            }
-        }
-    )*};
-}
-
-operators! {
-    BinaryOp, Add, 6, BinaryOperator;
-    UnaryOp, Abs, 10, UnaryOperator;
-    ReduceOp, Mean, 4, ReduceOperator;
-}
-
+choice! { BinaryOp as BinaryOpCode { Add, Sub = 1, Mul = 2, Div = 3, Min = 4, Max = 5 } }
 choice! {
-    /// How [`ResizeImage`] reads between pixels.
-    ResizeMode, ResizeMode {
-        /// Weighted mean of four pixels.
-        Bilinear = 0,
-        /// One pixel.
-        Nearest = 1,
+    UnaryOp as UnaryOpCode {
+        Abs, Ceil = 1, Cos = 2, Exp = 3, Floor = 4, Log = 5, Neg = 6, Rsqrt = 7, Sin = 8, Square = 9
     }
+}
+choice! { ReduceOp as ReduceOpCode { Mean, Min = 1, Max = 2, Sum = 3 } }
+choice! { ResizeMode as ResizeModeCode { Bilinear, Nearest = 1 } }
+
+/// How [`ResizeImage`] reads between pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResizeMode {
+    /// Weighted mean of four pixels.
+    Bilinear,
+    /// One pixel.
+    Nearest,
 }
 
 body! {
@@ -69,7 +50,7 @@ body! {
         /// Result.
         output: Range,
         /// The operator.
-        op: BinaryOp,
+        op: BinaryOpCode,
         /// Shape of `a`.
         a_shape: Shape4,
         /// Shape of `b`.
@@ -82,7 +63,8 @@ body! {
 }
 
 body! {
-    /// 0x01: inputs one behind the other along one dimension; followed by [`ConcatInputs`].
+    /// 0x01: inputs one behind the other along one dimension; followed by `inputs` [`Range`]s and as
+    /// many i32 sizes of the dimension.
     Concat {
         /// Result.
         output: Range,
@@ -160,7 +142,7 @@ body! {
         /// Padding of each dimension.
         pads: Pads,
         /// Type of the value.
-        value_dtype: Dtype,
+        value_dtype: DtypeCode,
         /// Value of the border; a byte stands first.
         value: [u8; 4],
     }
@@ -200,7 +182,7 @@ body! {
         /// Result.
         output: Range,
         /// The operator.
-        op: ReduceOp,
+        op: ReduceOpCode,
         /// Shape of the input.
         input_shape: Shape4,
         /// Shape of the result.
@@ -218,7 +200,7 @@ body! {
         /// Result.
         output: Range,
         /// The operator.
-        op: ReduceOp,
+        op: ReduceOpCode,
         /// Shape of the input.
         input_shape: Shape4,
         /// The window.
@@ -254,7 +236,7 @@ body! {
         /// Width of the result.
         out_width: i32,
         /// How to read between pixels.
-        mode: ResizeMode,
+        mode: ResizeModeCode,
         /// First byte: whether corners map to corners.
         align_corners: [u8; 4],
     }
@@ -318,7 +300,7 @@ body! {
         /// Result.
         output: Range,
         /// The operator.
-        op: UnaryOp,
+        op: UnaryOpCode,
     }
 }
 
@@ -393,7 +375,7 @@ body! {
         /// Result.
         output: Range,
         /// The operator.
-        op: BinaryOp,
+        op: BinaryOpCode,
         /// Shape of `a`.
         a_shape: Shape4,
         /// Shape of `b`.
@@ -558,400 +540,34 @@ body! {
     }
 }
 
-/// 0x2002: a convolution by the KPU.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct KpuConv {
-    /// Where the result goes in main memory; size 0: nowhere.
-    pub main_output: Range,
-    /// Number of images; the rows of image `n` are `n` times an image behind those of the layer.
-    pub batches: usize,
-    /// The layer.
-    pub layer: Layer,
-    /// Batch norm, 8 bytes a channel.
-    pub batch_norm: Span,
-    /// Activation table, 144 bytes.
-    pub activation: Span,
-    /// Weights, one byte each.
-    pub weights: Span,
-}
-
-/// Parameters behind a body.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Weights {
-    /// The weights.
-    pub weights: Span,
-    /// The bias.
-    pub bias: Span,
-}
-
-/// The inputs of a [`Concat`]: `n` ranges, then `n` x i32 sizes of the dimension.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ConcatInputs {
-    /// `n` ranges of 16 bytes.
-    pub ranges: Span,
-    /// `n` x i32.
-    pub dims: Span,
-}
-
-/// A checked node's operator and where its parameters are.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs)] // each variant is named like its body
-pub enum Operator {
-    Binary(Binary),
-    Concat(Concat, ConcatInputs),
-    Conv2d(Conv2d, Weights),
-    Dequantize(Dequantize),
-    MatMul(MatMul, Span),
-    Pad(PadTensor),
-    Quantize(Quantize),
-    Reduce(Reduce),
-    ReduceWindow(ReduceWindow),
-    MemoryCopy(MemoryCopy),
-    ResizeImage(ResizeImage),
-    Softmax(Softmax),
-    Transpose(Transpose),
-    StridedSlice(StridedSlice),
-    Unary(Unary),
-    QuantizedConv2d(QuantizedConv2d, Weights),
-    QuantizedMatMul(QuantizedMatMul, Span),
-    QuantizedBinary(QuantizedBinary),
-    TableLookup(TableLookup),
-    Conv2dTranspose(Conv2dTranspose, Weights),
-    Nnil(Nnil, Span),
-    CpuConv2d(CpuConv2d, Weights),
-    CpuDepthwise(CpuDepthwise, Weights),
-    CpuReduceWindow(ReduceWindow),
-    CpuQuantizedConv2d(CpuQuantizedConv2d, Weights),
-    CpuQuantizedDepthwise(CpuQuantizedDepthwise, Weights),
-    KpuUpload(KpuUpload),
-    KpuConv(KpuConv),
-}
-
-impl Operator {
-    /// Reads the body of a node; `reader` ends where the body does, and remembers what is wrong.
-    #[inline(never)]
-    pub fn read(opcode: u32, reader: &mut Reader<'_>) -> Self {
-        match opcode {
-            0x00 => Self::Binary(reader.field()),
-            0x01 => {
-                let body: Concat = reader.field();
-                let n = body.inputs as usize;
-                let ranges = reader.take_items(n, 16);
-                Self::Concat(body, ConcatInputs { ranges, dims: reader.take_items(n, 4) })
-            }
-            0x02 => {
-                let body: Conv2d = reader.field();
-                let inputs = grouped(body.input_shape, body.groups, body.out_channels);
-                let inputs = reader.accept(inputs);
-                let weights = FLOATS.read(reader, body.out_channels, inputs, &body.window);
-                Self::Conv2d(body, weights)
-            }
-            0x03 => Self::Dequantize(reader.field()),
-            0x04 => {
-                let body: MatMul = reader.field();
-                Self::MatMul(body, bias(reader, body.b_cols))
-            }
-            0x05 => Self::Pad(reader.field()),
-            0x06 => Self::Quantize(reader.field()),
-            0x07 => Self::Reduce(reader.field()),
-            0x08 => Self::ReduceWindow(reader.field()),
-            0x09 => Self::MemoryCopy(reader.field()),
-            0x0A => Self::ResizeImage(reader.field()),
-            0x0B => Self::Softmax(reader.field()),
-            0x0C => Self::Transpose(reader.field()),
-            0x0D => Self::StridedSlice(reader.field()),
-            0x0E => Self::Unary(reader.field()),
-            0x0F => {
-                let body: QuantizedConv2d = reader.field();
-                let inputs = grouped(body.input_shape, body.groups, body.out_channels);
-                let inputs = reader.accept(inputs);
-                let order = Order { bias_first: true, ..BYTES };
-                let weights = order.read(reader, body.out_channels, inputs, &body.window);
-                Self::QuantizedConv2d(body, weights)
-            }
-            0x10 => {
-                let body: QuantizedMatMul = reader.field();
-                Self::QuantizedMatMul(body, bias(reader, body.b_cols))
-            }
-            0x11 => Self::QuantizedBinary(reader.field()),
-            0x12 => Self::TableLookup(reader.field()),
-            0x13 => {
-                let body: Conv2dTranspose = reader.field();
-                let out_channels = body.output_shape.0[1] as i32;
-                let inputs = grouped(body.input_shape, body.groups, out_channels);
-                let inputs = reader.accept(inputs);
-                let weights = FLOATS.read(reader, out_channels, inputs, &body.window);
-                Self::Conv2dTranspose(body, weights)
-            }
-            0x14 => Self::Nnil(reader.field(), reader.take(reader.remaining())),
-            0x1001 => {
-                let body: CpuConv2d = reader.field();
-                let [.., inputs] = body.input_shape.0;
-                let weights = FLOATS.read(reader, body.out_channels, inputs, &body.window);
-                Self::CpuConv2d(body, weights)
-            }
-            0x1002 => {
-                let body: CpuDepthwise = reader.field();
-                let [.., channels] = body.input_shape.0;
-                Self::CpuDepthwise(body, FLOATS.read(reader, channels as i32, 1, &body.window))
-            }
-            0x1003 => Self::CpuReduceWindow(reader.field()),
-            0x1004 => {
-                let body: CpuQuantizedConv2d = reader.field();
-                let [.., inputs] = body.input_shape.0;
-                let weights = BYTES.read(reader, body.out_channels, inputs, &body.window);
-                Self::CpuQuantizedConv2d(body, weights)
-            }
-            0x1005 => {
-                let body: CpuQuantizedDepthwise = reader.field();
-                let [.., channels] = body.input_shape.0;
-                let weights = BYTES.read(reader, channels as i32, 1, &body.window);
-                Self::CpuQuantizedDepthwise(body, weights)
-            }
-            0x2001 => Self::KpuUpload(reader.field()),
-            0x2002 => match KpuConv::read(reader) {
-                Ok(body) => Self::KpuConv(body),
-                Err(error) => Self::failed(reader, error),
-            },
-            _ => {
-                let error = Error::about(Kind::UnknownOperator, What::Nothing, [opcode.into(), 0]);
-                Self::failed(reader, error)
-            }
-        }
-    }
-
-    /// Any operator, behind an error that the reader remembers.
-    fn failed(reader: &mut Reader<'_>, error: Error) -> Self {
-        reader.fail(error);
-        Self::MemoryCopy(reader.field())
-    }
-
-    /// The number of the operator in the file.
-    pub fn opcode(&self) -> u32 {
-        match self {
-            Self::Binary(_) => 0x00,
-            Self::Concat(..) => 0x01,
-            Self::Conv2d(..) => 0x02,
-            Self::Dequantize(_) => 0x03,
-            Self::MatMul(..) => 0x04,
-            Self::Pad(_) => 0x05,
-            Self::Quantize(_) => 0x06,
-            Self::Reduce(_) => 0x07,
-            Self::ReduceWindow(_) => 0x08,
-            Self::MemoryCopy(_) => 0x09,
-            Self::ResizeImage(_) => 0x0A,
-            Self::Softmax(_) => 0x0B,
-            Self::Transpose(_) => 0x0C,
-            Self::StridedSlice(_) => 0x0D,
-            Self::Unary(_) => 0x0E,
-            Self::QuantizedConv2d(..) => 0x0F,
-            Self::QuantizedMatMul(..) => 0x10,
-            Self::QuantizedBinary(_) => 0x11,
-            Self::TableLookup(_) => 0x12,
-            Self::Conv2dTranspose(..) => 0x13,
-            Self::Nnil(..) => 0x14,
-            Self::CpuConv2d(..) => 0x1001,
-            Self::CpuDepthwise(..) => 0x1002,
-            Self::CpuReduceWindow(_) => 0x1003,
-            Self::CpuQuantizedConv2d(..) => 0x1004,
-            Self::CpuQuantizedDepthwise(..) => 0x1005,
-            Self::KpuUpload(_) => 0x2001,
-            Self::KpuConv(_) => 0x2002,
-        }
-    }
-
-    /// The operator's name.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Binary(_) => "binary",
-            Self::Concat(..) => "concat",
-            Self::Conv2d(..) => "conv2d",
-            Self::Dequantize(_) => "dequantize",
-            Self::MatMul(..) => "matmul",
-            Self::Pad(_) => "pad",
-            Self::Quantize(_) => "quantize",
-            Self::Reduce(_) => "reduce",
-            Self::ReduceWindow(_) => "reduce window",
-            Self::MemoryCopy(_) => "memory copy",
-            Self::ResizeImage(_) => "resize image",
-            Self::Softmax(_) => "softmax",
-            Self::Transpose(_) => "transpose",
-            Self::StridedSlice(_) => "strided slice",
-            Self::Unary(_) => "unary",
-            Self::QuantizedConv2d(..) => "quantized conv2d",
-            Self::QuantizedMatMul(..) => "quantized matmul",
-            Self::QuantizedBinary(_) => "quantized binary",
-            Self::TableLookup(_) => "table lookup",
-            Self::Conv2dTranspose(..) => "conv2d transpose",
-            Self::Nnil(..) => "nnil unary",
-            Self::CpuConv2d(..) => "cpu conv2d",
-            Self::CpuDepthwise(..) => "cpu depthwise conv2d",
-            Self::CpuReduceWindow(_) => "cpu reduce window",
-            Self::CpuQuantizedConv2d(..) => "cpu quantized conv2d",
-            Self::CpuQuantizedDepthwise(..) => "cpu quantized depthwise conv2d",
-            Self::KpuUpload(_) => "KPU upload",
-            Self::KpuConv(_) => "KPU conv2d",
-        }
-    }
-
-    /// The range that the node reads, if it is a single one.
-    pub fn input(&self) -> Option<Range> {
-        Some(match self {
-            Self::Conv2d(b, _) => b.input,
-            Self::Dequantize(b) => b.input,
-            Self::Pad(b) => b.input,
-            Self::Quantize(b) => b.input,
-            Self::Reduce(b) => b.input,
-            Self::ReduceWindow(b) | Self::CpuReduceWindow(b) => b.input,
-            Self::MemoryCopy(b) => b.input,
-            Self::ResizeImage(b) => b.input,
-            Self::Softmax(b) => b.input,
-            Self::Transpose(b) => b.input,
-            Self::StridedSlice(b) => b.input,
-            Self::Unary(b) => b.input,
-            Self::QuantizedConv2d(b, _) => b.input,
-            Self::Conv2dTranspose(b, _) => b.input,
-            Self::Nnil(b, _) => b.input,
-            Self::CpuConv2d(b, _) => b.input,
-            Self::CpuDepthwise(b, _) => b.input,
-            Self::CpuQuantizedConv2d(b, _) => b.input,
-            Self::CpuQuantizedDepthwise(b, _) => b.input,
-            Self::KpuUpload(b) => b.input,
-            Self::KpuConv(b) => b.kpu_input(),
-            Self::Binary(_)
-            | Self::Concat(..)
-            | Self::MatMul(..)
-            | Self::QuantizedMatMul(..)
-            | Self::QuantizedBinary(_)
-            | Self::TableLookup(_) => return None,
-        })
-    }
-
-    /// The range that the node writes.
-    pub fn output(&self) -> Range {
-        match self {
-            Self::Binary(b) => b.output,
-            Self::Concat(b, _) => b.output,
-            Self::Conv2d(b, _) => b.output,
-            Self::Dequantize(b) => b.output,
-            Self::MatMul(b, _) => b.output,
-            Self::Pad(b) => b.output,
-            Self::Quantize(b) => b.output,
-            Self::Reduce(b) => b.output,
-            Self::ReduceWindow(b) | Self::CpuReduceWindow(b) => b.output,
-            Self::MemoryCopy(b) => b.output,
-            Self::ResizeImage(b) => b.output,
-            Self::Softmax(b) => b.output,
-            Self::Transpose(b) => b.output,
-            Self::StridedSlice(b) => b.output,
-            Self::Unary(b) => b.output,
-            Self::QuantizedConv2d(b, _) => b.output,
-            Self::QuantizedMatMul(b, _) => b.output,
-            Self::QuantizedBinary(b) => b.output,
-            Self::TableLookup(b) => b.output,
-            Self::Conv2dTranspose(b, _) => b.output,
-            Self::Nnil(b, _) => b.output,
-            Self::CpuConv2d(b, _) => b.output,
-            Self::CpuDepthwise(b, _) => b.output,
-            Self::CpuQuantizedConv2d(b, _) => b.output,
-            Self::CpuQuantizedDepthwise(b, _) => b.output,
-            Self::KpuUpload(b) => b.output,
-            Self::KpuConv(b) if b.main_output.size > 0 => b.main_output,
-            Self::KpuConv(b) => b.kpu_output(),
-        }
-    }
-}
-
-/// Longest program of an [`Nnil`] node, in bytes.
-pub const MAX_NNIL: usize = 1024;
-
-/// Largest size of a matrix dimension.
-const MAX_DIM: i64 = 1 << 24;
-
-/// Input channels that one output channel sees.
-fn grouped(input: Shape4, groups: i32, out_channels: i32) -> Result<usize> {
-    let [_, in_channels, ..] = input.0;
-    let groups = count(What::Groups, groups.into(), in_channels as i64)?;
-    count(What::OutputChannels, out_channels.into(), MAX_DIM)?;
-    if !in_channels.is_multiple_of(groups) || !(out_channels as usize).is_multiple_of(groups) {
-        return Err(Error::about(Kind::Field, What::Groups, [groups as u64, 0]));
-    }
-    Ok(in_channels.checked_div(groups).unwrap_or(0))
-}
-
-/// Reads the bias of a matrix product, one word a column.
-fn bias(reader: &mut Reader<'_>, columns: i32) -> Span {
-    let columns = reader.accept(count(What::ColumnsOfB, columns.into(), MAX_DIM));
-    reader.take_items(columns, 4)
-}
-
-/// How the parameters of a convolution stand in the file.
-struct Order {
-    /// Bytes of a weight.
-    weight: usize,
-    /// The bias stands before the weights.
-    bias_first: bool,
-}
-
-const FLOATS: Order = Order { weight: 4, bias_first: false };
-const BYTES: Order = Order { weight: 1, bias_first: false };
-
-impl Order {
-    #[inline(never)]
-    fn read(
-        &self,
-        reader: &mut Reader<'_>,
-        out_channels: i32,
-        in_channels: usize,
-        window: &Window,
-    ) -> Weights {
-        reader.accept(window.check());
-        let out_channels = count(What::OutputChannels, out_channels.into(), MAX_DIM);
-        let out_channels = reader.accept(out_channels);
-        let weights = window.taps().saturating_mul(in_channels).saturating_mul(out_channels);
-        let before = self.bias_first.then(|| reader.take_items(out_channels, 4));
-        let weights = reader.take_items(weights, self.weight);
-        Weights { weights, bias: before.unwrap_or_else(|| reader.take_items(out_channels, 4)) }
-    }
-}
-
-impl KpuConv {
-    #[inline(never)]
-    fn read(reader: &mut Reader<'_>) -> Result<Self> {
-        let head: KpuConvHead = reader.checked()?;
-        let layer = Layer::decode(&head.words)?;
-        let batches = count(What::Batches, head.batches.into(), 1 << 16)?;
-        let mut behind_gap = |gap: u32, len: usize| {
-            reader.take(gap as usize);
-            reader.take(len)
-        };
-        Ok(Self {
-            main_output: head.main_output,
-            batches,
-            batch_norm: behind_gap(layer.bn_addr, layer.batch_norm_bytes()),
-            activation: behind_gap(layer.act_addr, ACTIVATION_BYTES),
-            weights: behind_gap(layer.weight_addr, layer.weights_bytes(true)),
-            layer,
-        })
-    }
-
-    /// The result's rows in KPU RAM, as a range.
-    pub fn kpu_output(&self) -> Range {
-        Range {
-            memory: Memory::Kpu,
-            dtype: Dtype::U8,
-            start: (self.layer.dst_row * ROW_BYTES) as u32,
-            size: (rows(self.layer.output) * self.batches * ROW_BYTES) as u32,
-        }
-    }
-
-    /// The input's rows in KPU RAM, as a range.
-    pub fn kpu_input(&self) -> Range {
-        Range {
-            memory: Memory::Kpu,
-            dtype: Dtype::U8,
-            start: (self.layer.src_row * ROW_BYTES) as u32,
-            size: (rows(self.layer.input) * self.batches * ROW_BYTES) as u32,
-        }
-    }
+operators! {
+    0
+    0x00 "binary" Binary(Binary)
+    0x01 "concat" Concat(Concat)
+    0x02 "conv2d" Conv2d(Conv2d)
+    0x03 "dequantize" Dequantize(Dequantize)
+    0x04 "matmul" MatMul(MatMul)
+    0x05 "pad" Pad(PadTensor)
+    0x06 "quantize" Quantize(Quantize)
+    0x07 "reduce" Reduce(Reduce)
+    0x08 "reduce window" ReduceWindow(ReduceWindow)
+    0x09 "memory copy" MemoryCopy(MemoryCopy)
+    0x0A "resize image" ResizeImage(ResizeImage)
+    0x0B "softmax" Softmax(Softmax)
+    0x0C "transpose" Transpose(Transpose)
+    0x0D "strided slice" StridedSlice(StridedSlice)
+    0x0E "unary" Unary(Unary)
+    0x0F "quantized conv2d" QuantizedConv2d(QuantizedConv2d)
+    0x10 "quantized matmul" QuantizedMatMul(QuantizedMatMul)
+    0x11 "quantized binary" QuantizedBinary(QuantizedBinary)
+    0x12 "table lookup" TableLookup(TableLookup)
+    0x13 "conv2d transpose" Conv2dTranspose(Conv2dTranspose)
+    0x14 "nnil unary" Nnil(Nnil)
+    0x1001 "cpu conv2d" CpuConv2d(CpuConv2d)
+    0x1002 "cpu depthwise conv2d" CpuDepthwise(CpuDepthwise)
+    0x1003 "cpu reduce window" CpuReduceWindow(ReduceWindow)
+    0x1004 "cpu quantized conv2d" CpuQuantizedConv2d(CpuQuantizedConv2d)
+    0x1005 "cpu quantized depthwise conv2d" CpuQuantizedDepthwise(CpuQuantizedDepthwise)
+    0x2001 "KPU upload" KpuUpload(KpuUpload)
+    0x2002 "KPU conv2d" KpuConv(KpuConvHead)
 }

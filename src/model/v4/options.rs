@@ -3,8 +3,15 @@
 use super::{operator::*, range};
 use crate::{
     kernels::{
-        Clamp, Layout, binary::Broadcast, conv2d_transpose, convolution::Convolution, gather,
-        matmul, pad, quantize::Rescale, quantized_binary, reduce, reduce_window, resize::Resize,
+        Clamp,
+        Layout::{self, Nchw, Nhwc},
+        binary::Broadcast,
+        conv2d_transpose,
+        convolution::Convolution,
+        gather, matmul, pad,
+        quantize::Rescale,
+        quantized_binary, reduce, reduce_window,
+        resize::Resize,
         window,
     },
     tensor::Shape,
@@ -26,7 +33,6 @@ impl range::Pad {
 impl range::Window {
     /// As the kernels want it; negative numbers become 0, which no kernel accepts.
     fn options(&self) -> window::Window {
-        let size = |n: i32| usize::try_from(n).unwrap_or(0);
         window::Window {
             filter: [self.filter_h, self.filter_w].map(size),
             stride: [self.stride_h, self.stride_w].map(size),
@@ -50,59 +56,85 @@ impl Requantize {
 impl Binary {
     /// As the kernel wants it.
     pub fn options(&self) -> Broadcast {
-        Broadcast { a: self.a_shape.0, b: self.b_shape.0, output: self.output_shape.0 }
+        Broadcast {
+            a: self.a_shape.sizes(),
+            b: self.b_shape.sizes(),
+            output: self.output_shape.sizes(),
+        }
     }
 }
 
-impl Operator {
+/// The sizes of a convolution, as its body tells them.
+pub(super) struct Sizes<'n> {
+    layout: Layout,
+    /// N, C, H, W, whatever the layout.
+    pub input: Shape,
+    pub groups: i32,
+    pub out_channels: i32,
+    pub window: &'n range::Window,
+}
+
+impl Sizes<'_> {
+    #[inline(never)]
+    pub fn options(&self) -> Convolution {
+        let [groups, out_channels] = [self.groups, self.out_channels].map(size);
+        let window = self.window.options();
+        Convolution { layout: self.layout, input: self.input, groups, out_channels, window }
+    }
+}
+
+/// A number as a size; negative ones become 0, which no kernel accepts.
+fn size(n: i32) -> usize {
+    usize::try_from(n).unwrap_or(0)
+}
+
+impl Operator<'_> {
     /// The sizes of a convolution; `None` for other operators.
     pub fn convolution(&self) -> Option<Convolution> {
-        let size = |n: i32| usize::try_from(n).unwrap_or(0);
-        let (layout, input, groups, out_channels, window) = match self {
-            Self::Conv2d(Conv2d { input_shape, groups, out_channels, window, .. }, _)
-            | Self::QuantizedConv2d(
-                QuantizedConv2d { input_shape, groups, out_channels, window, .. },
-                _,
-            ) => (Layout::Nchw, input_shape.0, size(*groups), size(*out_channels), window),
-            Self::CpuConv2d(CpuConv2d { input_shape, out_channels, window, .. }, _)
-            | Self::CpuQuantizedConv2d(
-                CpuQuantizedConv2d { input_shape, out_channels, window, .. },
-                _,
-            ) => (Layout::Nhwc, nhwc(input_shape.0), 1, size(*out_channels), window),
-            Self::CpuDepthwise(CpuDepthwise { input_shape, window, .. }, _)
-            | Self::CpuQuantizedDepthwise(CpuQuantizedDepthwise { input_shape, window, .. }, _) => {
-                let [.., channels] = input_shape.0;
-                (Layout::Nhwc, nhwc(input_shape.0), channels, channels, window)
+        Some(self.sizes()?.options())
+    }
+
+    pub(super) fn sizes(&self) -> Option<Sizes<'_>> {
+        let (layout, shape, groups, out_channels, window) = match self {
+            Self::Conv2d(b) => (Nchw, &b.input_shape, b.groups, Some(b.out_channels), &b.window),
+            Self::QuantizedConv2d(b) => {
+                (Nchw, &b.input_shape, b.groups, Some(b.out_channels), &b.window)
             }
+            Self::CpuConv2d(b) => (Nhwc, &b.input_shape, 1, Some(b.out_channels), &b.window),
+            Self::CpuQuantizedConv2d(b) => {
+                (Nhwc, &b.input_shape, 1, Some(b.out_channels), &b.window)
+            }
+            Self::CpuDepthwise(b) => (Nhwc, &b.input_shape, 0, None, &b.window),
+            Self::CpuQuantizedDepthwise(b) => (Nhwc, &b.input_shape, 0, None, &b.window),
             _ => return None,
         };
-        Some(Convolution { layout, input, groups, out_channels, window: window.options() })
+        let [n, a, b, c] = shape.sizes();
+        let input = if layout == Nhwc { nhwc([n, a, b, c]) } else { [n, a, b, c] };
+        // A depthwise convolution has a group for each channel.
+        let groups = if out_channels.is_none() { c as i32 } else { groups };
+        let out_channels = out_channels.unwrap_or(groups);
+        Some(Sizes { layout, input, groups, out_channels, window })
     }
 
     /// What is added to each byte and each weight of a quantized convolution, and what makes bytes
     /// of the sums.
     pub fn quantization(&self) -> Option<(i32, i32, Rescale)> {
-        Some(match self {
-            Self::QuantizedConv2d(b, _) => {
-                (b.input_offset, b.filter_offset, b.requantize.options())
+        let (input, filter, requantize) = match self {
+            Self::QuantizedConv2d(b) => {
+                return Some((b.input_offset, b.filter_offset, b.requantize.options()));
             }
-            Self::CpuQuantizedConv2d(
-                CpuQuantizedConv2d { input_offset, filter_offset, requantize, .. },
-                _,
-            )
-            | Self::CpuQuantizedDepthwise(
-                CpuQuantizedDepthwise { input_offset, filter_offset, requantize, .. },
-                _,
-            ) => (input_offset.wrapping_neg(), filter_offset.wrapping_neg(), requantize.options()),
+            Self::CpuQuantizedConv2d(b) => (b.input_offset, b.filter_offset, &b.requantize),
+            Self::CpuQuantizedDepthwise(b) => (b.input_offset, b.filter_offset, &b.requantize),
             _ => return None,
-        })
+        };
+        Some((input.wrapping_neg(), filter.wrapping_neg(), requantize.options()))
     }
 
     /// The window and sizes of a pooling operator; `None` for others.
     pub fn pool(&self) -> Option<reduce_window::Pool> {
         let (layout, input, window) = match self {
-            Self::ReduceWindow(b) => (Layout::Nchw, b.input_shape.0, &b.window),
-            Self::CpuReduceWindow(b) => (Layout::Nhwc, nhwc(b.input_shape.0), &b.window),
+            Self::ReduceWindow(b) => (Layout::Nchw, b.input_shape.sizes(), &b.window),
+            Self::CpuReduceWindow(b) => (Layout::Nhwc, nhwc(b.input_shape.sizes()), &b.window),
             _ => return None,
         };
         reduce_window::Pool::new(layout, input, window.options())
@@ -110,12 +142,19 @@ impl Operator {
 }
 
 impl Conv2dTranspose {
+    /// The sizes of a convolution that has such weights.
+    pub(super) fn sizes(&self) -> Sizes<'_> {
+        let (input, [_, out_channels, ..]) = (self.input_shape.sizes(), self.output_shape.0);
+        let (groups, window) = (self.groups, &self.window);
+        Sizes { layout: Nchw, input, groups, out_channels: out_channels as i32, window }
+    }
+
     /// As the kernel wants it.
     pub fn options(&self) -> conv2d_transpose::Conv2dTranspose {
         conv2d_transpose::Conv2dTranspose {
-            input: self.input_shape.0,
-            output: self.output_shape.0,
-            groups: usize::try_from(self.groups).unwrap_or(0),
+            input: self.input_shape.sizes(),
+            output: self.output_shape.sizes(),
+            groups: size(self.groups),
             window: self.window.options(),
             clamp: self.clamp.options(),
         }
@@ -123,7 +162,7 @@ impl Conv2dTranspose {
 }
 
 fn matrix(rows: i32, inner: i32, columns: i32) -> matmul::MatMul {
-    let [rows, inner, columns] = [rows, inner, columns].map(|n| usize::try_from(n).unwrap_or(0));
+    let [rows, inner, columns] = [rows, inner, columns].map(size);
     matmul::MatMul { rows, inner, columns }
 }
 
@@ -150,24 +189,23 @@ impl PadTensor {
     /// As the kernel wants it.
     pub fn options(&self) -> pad::Pad {
         let Pads { n, c, h, w } = self.pads;
-        pad::Pad { input: self.input_shape.0, edges: [n, c, h, w].map(|pad| pad.options()) }
+        pad::Pad { input: self.input_shape.sizes(), edges: [n, c, h, w].map(|pad| pad.options()) }
     }
 }
 
 impl Reduce {
     /// As the kernel wants it.
     pub fn options(&self) -> reduce::Reduce {
-        let (input, output) = (self.input_shape.0, self.output_shape.0);
-        reduce::Reduce { op: self.op, input, output, init: self.init }
+        let (input, output) = (self.input_shape.sizes(), self.output_shape.sizes());
+        reduce::Reduce { op: self.op.get(), input, output, init: self.init }
     }
 }
 
 impl ResizeImage {
     /// As the kernel wants it.
     pub fn options(&self) -> Resize {
-        let size = |n: i32| usize::try_from(n).unwrap_or(0);
         Resize {
-            input: self.input_shape.0,
+            input: self.input_shape.sizes(),
             output: [self.out_height, self.out_width].map(size),
             align_corners: self.align_corners[0] != 0,
         }
@@ -178,7 +216,7 @@ impl Transpose {
     /// As the kernel wants it.
     pub fn options(&self) -> gather::Transpose {
         let permutation = self.perm.map(|axis| usize::try_from(axis).unwrap_or(usize::MAX));
-        gather::Transpose { input: self.input_shape.0, permutation }
+        gather::Transpose { input: self.input_shape.sizes(), permutation }
     }
 }
 
@@ -186,7 +224,7 @@ impl StridedSlice {
     /// As the kernel wants it.
     pub fn options(&self) -> gather::StridedSlice {
         let (begin, end, strides) = (self.begin, self.end, self.strides);
-        gather::StridedSlice { input: self.input_shape.0, begin, end, strides }
+        gather::StridedSlice { input: self.input_shape.sizes(), begin, end, strides }
     }
 }
 
@@ -200,8 +238,12 @@ impl QuantizedBinary {
     /// As the kernel wants it.
     pub fn options(&self) -> quantized_binary::QuantizedBinary {
         quantized_binary::QuantizedBinary {
-            shapes: Broadcast { a: self.a_shape.0, b: self.b_shape.0, output: self.output_shape.0 },
-            op: self.op,
+            shapes: Broadcast {
+                a: self.a_shape.sizes(),
+                b: self.b_shape.sizes(),
+                output: self.output_shape.sizes(),
+            },
+            op: self.op.get(),
             a: self.a_scale.options(),
             b: self.b_scale.options(),
             rescale: Rescale {

@@ -2,54 +2,57 @@
 
 use crate::{
     error::{Error, Kind, Result, What},
-    model::reader::{Field, Reader, Sink, body, count},
+    model::reader::{Field, Part, body, count},
     tensor::{Shape, elements},
 };
 
 pub use crate::model::range::{Limits, Memory, Range};
 
-impl Field for Shape4 {
-    #[inline(never)]
-    fn read(reader: &mut Reader<'_>) -> Self {
-        let (offset, dims) = (reader.offset(), reader.field::<[i32; 4]>());
-        match shape(dims) {
-            Ok(shape) => Self(shape),
-            Err(error) => {
-                reader.fail(error.at(offset as u64));
-                Self([1; 4])
-            }
-        }
-    }
-
-    fn write(&self, sink: Sink<'_>) {
-        for dim in self.0 {
-            (dim as i32).write(sink);
-        }
-    }
-}
-
-fn shape(dims: [i32; 4]) -> Result<Shape> {
-    let mut shape = [1; 4];
-    for (size, dim) in shape.iter_mut().zip(dims) {
-        *size = count(What::Dimension, dim.into(), 1 << 30)?;
-    }
-    match elements(&shape) {
-        Some(n) if n <= 1 << 30 => Ok(shape),
-        n => {
-            let values = [n.map_or(u64::MAX, |n| n as u64), 1 << 30];
-            Err(Error::about(Kind::Count, What::ProductOfTheDimensions, values))
-        }
-    }
-}
-
 /// A stored shape: N, C, H, W, all at least 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape4(pub Shape);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
+pub struct Shape4(pub [u32; 4]);
+
+impl Field for Shape4 {
+    const PARTS: &'static [Part] = &[Part::SHAPE];
+    const PART: Part = Part::SHAPE;
+    const ZERO: &'static Self = &Self([0; 4]);
+}
+
+impl From<Shape> for Shape4 {
+    fn from(shape: Shape) -> Self {
+        Self(shape.map(|size| size as u32))
+    }
+}
 
 impl Shape4 {
+    /// N, C, H, W.
+    #[inline(never)]
+    pub fn sizes(&self) -> Shape {
+        self.0.map(|size| size as usize)
+    }
+
     /// Elements of the shape.
+    #[inline(never)]
     pub fn elements(&self) -> usize {
-        elements(&self.0).unwrap_or(0)
+        elements(&self.sizes()).unwrap_or(0)
+    }
+}
+
+/// Checks four sizes of the file.
+pub(in crate::model) fn check(sizes: &[u32]) -> Result<()> {
+    const LIMIT: u64 = 1 << 30;
+    let mut product = Some(1u64);
+    for &size in sizes {
+        count(What::Dimension, i64::from(size as i32), LIMIT as i64)?;
+        product = product.and_then(|product| product.checked_mul(size.into()));
+    }
+    match product {
+        Some(n) if n <= LIMIT => Ok(()),
+        n => {
+            let values = [n.unwrap_or(u64::MAX), LIMIT];
+            Err(Error::about(Kind::Count, What::ProductOfTheDimensions, values))
+        }
     }
 }
 

@@ -13,7 +13,8 @@
 use maix_kpu::{
     kpu::{Layer, memory::RowLayout},
     model::{
-        Model, Operator, Source, Tensor, v3::layer::Operator as V3, v4::operator::Operator as V4,
+        Model, Node, Operator, Source, Tensor, node::KpuConv, v3::layer::Operator as V3,
+        v4::operator::Operator as V4,
     },
 };
 
@@ -57,42 +58,39 @@ pub enum Work {
 
 impl Work {
     /// What a node that writes `output` has to do.
-    pub fn of(operator: &Operator, output: &Tensor) -> Self {
+    pub fn of(node: &Node, output: &Tensor) -> Self {
+        if let Some(KpuConv { layer, batches, eight_bit }) = node.kpu_conv() {
+            return Self::Kpu { layer, eight_bit, batches };
+        }
         let elements = output.elements() as u64;
+        let [weights, bias, _] = node.operands.parameters.map(|p| p.map_or(0, |p| p.span.len));
         let taps = |weights: usize, outputs: usize| elements * (weights / outputs.max(1)) as u64;
-        match operator {
-            Operator::V3(V3::Conv(conv)) => {
-                Self::Kpu { layer: conv.layer, eight_bit: conv.eight_bit, batches: 1 }
-            }
-            Operator::V4(V4::KpuConv(conv)) => {
-                Self::Kpu { layer: conv.layer, eight_bit: true, batches: conv.batches }
-            }
-            Operator::V3(V3::FullyConnected(body, _)) => {
+        match node.operator() {
+            Operator::V3(V3::FullyConnected(body)) => {
                 Self::FloatMacs(u64::from(body.in_channels) * u64::from(body.out_channels))
             }
-            Operator::V4(V4::Conv2d(_, w) | V4::CpuConv2d(_, w) | V4::CpuDepthwise(_, w)) => {
-                Self::FloatMacs(taps(w.weights.len, w.bias.len))
+            Operator::V4(V4::Conv2d(_) | V4::CpuConv2d(_) | V4::CpuDepthwise(_)) => {
+                Self::FloatMacs(taps(weights, bias))
             }
-            Operator::V4(V4::Conv2dTranspose(body, w)) => {
-                let [_, channels, ..] = body.input_shape.0;
-                let filters = w.weights.len / 4 / channels.max(1);
+            Operator::V4(V4::Conv2dTranspose(body)) => {
+                let [_, channels, ..] = body.input_shape.sizes();
+                let filters = weights / 4 / channels.max(1);
                 Self::FloatMacs(body.input_shape.elements() as u64 * filters as u64)
             }
             Operator::V4(
-                V4::QuantizedConv2d(_, w)
-                | V4::CpuQuantizedConv2d(_, w)
-                | V4::CpuQuantizedDepthwise(_, w),
-            ) => Self::ByteMacs(taps(w.weights.len, w.bias.len / 4)),
-            Operator::V4(V4::MatMul(body, _)) => Self::FloatMacs(elements * body.a_cols as u64),
-            Operator::V4(V4::QuantizedMatMul(body, _)) => {
+                V4::QuantizedConv2d(_) | V4::CpuQuantizedConv2d(_) | V4::CpuQuantizedDepthwise(_),
+            ) => Self::ByteMacs(taps(weights, bias / 4)),
+            Operator::V4(V4::MatMul(body)) => Self::FloatMacs(elements * body.a_cols as u64),
+            Operator::V4(V4::QuantizedMatMul(body)) => {
                 Self::ByteMacs(elements * body.a_cols as u64)
             }
             Operator::V3(V3::Softmax(_) | V3::Logistic(_))
-            | Operator::V4(V4::Softmax(_) | V4::Unary(_) | V4::Nnil(..)) => {
-                Self::Function(elements)
-            }
-            Operator::V4(other) => {
-                let read = other.input().map_or(0, |input| input.elements());
+            | Operator::V4(V4::Softmax(_) | V4::Unary(_) | V4::Nnil(_)) => Self::Function(elements),
+            Operator::V4(_) => {
+                let read = match node.operands.inputs {
+                    [Some(input), None] => input.range.elements(),
+                    _ => 0,
+                };
                 Self::Simple(elements.max(read as u64))
             }
             Operator::V3(V3::GlobalAveragePool(body)) => {
@@ -152,7 +150,7 @@ pub fn milliseconds(program: &Program, emitted: &Emitted) -> Vec<f64> {
     for (node, &step) in model.nodes(source).zip(&emitted.steps) {
         let node = node.expect("checked");
         let output = model.node_output(source, &node).expect("checked");
-        times[step] += Work::of(&node.operator, &output).milliseconds(Clocks::USUAL);
+        times[step] += Work::of(&node, &output).milliseconds(Clocks::USUAL);
     }
     times
 }

@@ -4,7 +4,7 @@ use maix_kpu::{
     error::Result,
     input::Input,
     kpu::{Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
-    model::{Model, Node, Operator},
+    model::{Model, Node},
     session::{
         Requirements, Session,
         trace::{Trace, Written},
@@ -180,7 +180,7 @@ struct Comparison<'c> {
 }
 
 impl Trace for Comparison<'_> {
-    fn end(&mut self, node: &Node<Operator>, mut written: Written<'_>) -> Result<()> {
+    fn end(&mut self, node: &Node, mut written: Written<'_>) -> Result<()> {
         let at = self.steps[node.index as usize];
         let value = &self.program.values[self.program.steps[at].writes[0]];
         let Some((tensor, expected)) =

@@ -15,7 +15,7 @@ use kmodel_compiler::{
     import::InputFormat,
     options::{CalibrateMethod, DatasetFormat, ElementType, KmodelVersion, Layout},
 };
-use maix_kpu::model::{Model, Operator, metadata::Content};
+use maix_kpu::model::{Model, metadata::Content};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -317,10 +317,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Vec<Failure>> {
 fn uses(kmodel: &[u8], opcodes: &[u32]) -> bool {
     let source = &kmodel;
     let Ok(model) = Model::open(source) else { return false };
-    model.nodes(source).flatten().any(|node| match node.operator {
-        Operator::V4(operator) => opcodes.contains(&operator.opcode()),
-        Operator::V3(_) => false,
-    })
+    model.version() == 4 && model.nodes(source).flatten().any(|node| opcodes.contains(&node.opcode))
 }
 
 fn print_weights(graph: &Graph) {

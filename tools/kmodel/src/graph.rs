@@ -1,10 +1,12 @@
 //! A model's nodes with what they read, from whom, and what they write.
 
 use maix_kpu::{
-    error::Result,
+    error::{Result, What},
     kpu::memory::{ROW_BYTES, rows},
     model::{
         Model, Node, Operator, Place, Source, Tensor,
+        node::KpuConv,
+        operands::images,
         v3::layer::Operator as V3,
         v4::{
             operator::Operator as V4,
@@ -36,7 +38,7 @@ pub struct Read {
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The node.
-    pub node: Node<Operator>,
+    pub node: Node,
     /// What it reads.
     pub reads: Vec<Read>,
     /// What it writes.
@@ -99,8 +101,8 @@ pub fn steps(model: &Model, source: &dyn Source) -> Result<Vec<Step>> {
         }
         steps.push(Step {
             write,
-            kpu_write: kpu_write(&node.operator),
-            weights: weights(&node.operator),
+            kpu_write: kpu_write(&node),
+            weights: weights(&node),
             reads,
             node,
         });
@@ -174,166 +176,125 @@ pub fn kpu_ram_peak(model: &Model, source: &dyn Source, steps: &[Step]) -> Resul
 }
 
 fn image_tensor(row: usize, batches: usize, image: ImageShape) -> Tensor {
-    let shape = [batches, image.channels, image.height, image.width];
-    Tensor { place: Place::Kpu(row), dtype: Dtype::U8, shape }
+    Tensor { place: Place::Kpu(row), dtype: Dtype::U8, shape: images(batches, image) }
 }
 
-fn kpu_write(operator: &Operator) -> Option<Tensor> {
-    match operator {
-        Operator::V3(V3::Conv(b)) if b.main_output.is_some() => {
-            Some(image_tensor(b.layer.dst_row, 1, b.layer.output))
-        }
-        Operator::V4(V4::KpuConv(b)) if b.main_output.size > 0 => {
-            Some(image_tensor(b.layer.dst_row, b.batches, b.layer.output))
-        }
-        _ => None,
+fn kpu_write(node: &Node) -> Option<Tensor> {
+    let KpuConv { layer, batches, .. } = node.kpu_conv()?;
+    node.operands.output.map(|_| image_tensor(layer.dst_row, batches, layer.output))
+}
+
+fn reads_of(model: &Model, source: &dyn Source, node: &Node) -> Result<Vec<Tensor>> {
+    if let Some(KpuConv { layer, batches, .. }) = node.kpu_conv() {
+        return Ok(vec![image_tensor(layer.src_row, batches, layer.input)]);
     }
-}
-
-fn reads_of(model: &Model, source: &dyn Source, node: &Node<Operator>) -> Result<Vec<Tensor>> {
-    match (model, &node.operator) {
-        (Model::V4(model), Operator::V4(operator)) => {
-            let mut tensors = Vec::new();
-            for (range, shape) in v4_reads(operator, source)? {
+    let mut tensors = Vec::new();
+    match node.operator() {
+        Operator::V3(operator) => {
+            for (range, shape) in v3_reads(&operator, node, source)? {
+                tensors.push(Tensor::new(&range, shape));
+            }
+        }
+        Operator::V4(operator) => {
+            for (range, shape) in v4_reads(&operator, node, source)? {
                 let shape = match shape {
                     Some(shape) => shape,
                     None => model.shape_of(source, &range, node.index)?,
                 };
-                let start = range.start as usize;
-                let place = match range.memory {
-                    Memory::Main => Place::Main(start),
-                    Memory::Constants => Place::Constants(start),
-                    Memory::Kpu => Place::Kpu(start / ROW_BYTES),
-                };
-                tensors.push(Tensor { place, dtype: range.dtype, shape });
+                tensors.push(Tensor::new(&range, shape));
             }
-            Ok(tensors)
         }
-        (_, Operator::V3(operator)) => v3_reads(operator, source),
-        _ => Ok(Vec::new()),
     }
+    Ok(tensors)
+}
+
+/// The ranges that a node reads.
+fn ranges(node: &Node, source: &dyn Source) -> Result<Vec<Range>> {
+    let mut ranges: Vec<Range> = node.operands.inputs.iter().flatten().map(|i| i.range).collect();
+    node.parts(source, &mut |part| {
+        ranges.push(part.operand.range);
+        Ok(())
+    })?;
+    Ok(ranges)
 }
 
 /// The ranges that a node reads, with the shapes that its body tells.
-fn v4_reads(operator: &V4, source: &dyn Source) -> Result<Vec<(Range, Option<Shape>)>> {
-    let matrices = |a: Range, b: Range, size: [i32; 3]| {
+fn v4_reads(
+    operator: &V4<'_>,
+    node: &Node,
+    source: &dyn Source,
+) -> Result<Vec<(Range, Option<Shape>)>> {
+    let matrices = |size: [i32; 3]| {
         let [rows, inner, columns] = size.map(|n| n as usize);
-        vec![(a, Some([1, 1, rows, inner])), (b, Some([1, 1, inner, columns]))]
+        vec![[1, 1, rows, inner], [1, 1, inner, columns]]
     };
-    Ok(match operator {
-        V4::Binary(b) => vec![(b.a, Some(b.a_shape.0)), (b.b, Some(b.b_shape.0))],
-        V4::QuantizedBinary(b) => vec![(b.a, Some(b.a_shape.0)), (b.b, Some(b.b_shape.0))],
-        V4::Concat(_, inputs) => {
-            let mut ranges = Vec::new();
-            inputs.each(source, &mut |range, _| {
-                ranges.push((range, None));
-                Ok(())
-            })?;
-            ranges
-        }
-        V4::MatMul(b, _) => matrices(b.a, b.b, [b.a_rows, b.a_cols, b.b_cols]),
-        V4::QuantizedMatMul(b, _) => matrices(b.a, b.b, [b.a_rows, b.a_cols, b.b_cols]),
-        V4::TableLookup(b) => vec![(b.input, None), (b.table, None)],
-        V4::Conv2d(b, _) => vec![(b.input, Some(b.input_shape.0))],
-        V4::Pad(b) => vec![(b.input, Some(b.input_shape.0))],
-        V4::Reduce(b) => vec![(b.input, Some(b.input_shape.0))],
-        V4::ReduceWindow(b) | V4::CpuReduceWindow(b) => vec![(b.input, Some(b.input_shape.0))],
-        V4::ResizeImage(b) => vec![(b.input, Some(b.input_shape.0))],
-        V4::Transpose(b) => vec![(b.input, Some(b.input_shape.0))],
-        V4::StridedSlice(b) => vec![(b.input, Some(b.input_shape.0))],
-        V4::QuantizedConv2d(b, _) => vec![(b.input, Some(b.input_shape.0))],
-        V4::Conv2dTranspose(b, _) => vec![(b.input, Some(b.input_shape.0))],
-        V4::CpuConv2d(b, _) => vec![(b.input, Some(b.input_shape.0))],
-        V4::CpuDepthwise(b, _) => vec![(b.input, Some(b.input_shape.0))],
-        V4::CpuQuantizedConv2d(b, _) => vec![(b.input, Some(b.input_shape.0))],
-        V4::CpuQuantizedDepthwise(b, _) => vec![(b.input, Some(b.input_shape.0))],
-        V4::KpuUpload(b) => vec![(b.input, Some(b.shape.0))],
-        V4::KpuConv(b) => {
-            let ImageShape { channels, height, width } = b.layer.input;
-            vec![(b.kpu_input(), Some([b.batches, channels, height, width]))]
-        }
-        V4::Dequantize(_)
+    let shapes = match operator {
+        V4::Binary(b) => vec![b.a_shape.sizes(), b.b_shape.sizes()],
+        V4::QuantizedBinary(b) => vec![b.a_shape.sizes(), b.b_shape.sizes()],
+        V4::MatMul(b) => matrices([b.a_rows, b.a_cols, b.b_cols]),
+        V4::QuantizedMatMul(b) => matrices([b.a_rows, b.a_cols, b.b_cols]),
+        V4::Conv2d(b) => vec![b.input_shape.sizes()],
+        V4::Pad(b) => vec![b.input_shape.sizes()],
+        V4::Reduce(b) => vec![b.input_shape.sizes()],
+        V4::ReduceWindow(b) | V4::CpuReduceWindow(b) => vec![b.input_shape.sizes()],
+        V4::ResizeImage(b) => vec![b.input_shape.sizes()],
+        V4::Transpose(b) => vec![b.input_shape.sizes()],
+        V4::StridedSlice(b) => vec![b.input_shape.sizes()],
+        V4::QuantizedConv2d(b) => vec![b.input_shape.sizes()],
+        V4::Conv2dTranspose(b) => vec![b.input_shape.sizes()],
+        V4::CpuConv2d(b) => vec![b.input_shape.sizes()],
+        V4::CpuDepthwise(b) => vec![b.input_shape.sizes()],
+        V4::CpuQuantizedConv2d(b) => vec![b.input_shape.sizes()],
+        V4::CpuQuantizedDepthwise(b) => vec![b.input_shape.sizes()],
+        V4::KpuUpload(b) => vec![b.shape.sizes()],
+        V4::Concat(_)
+        | V4::TableLookup(_)
+        | V4::Dequantize(_)
         | V4::Quantize(_)
         | V4::MemoryCopy(_)
         | V4::Softmax(_)
         | V4::Unary(_)
-        | V4::Nnil(..) => operator.input().map(|input| (input, None)).into_iter().collect(),
-    })
+        | V4::Nnil(_)
+        | V4::KpuConv(_) => vec![],
+    };
+    let shapes = shapes.into_iter().map(Some).chain(std::iter::repeat(None));
+    Ok(ranges(node, source)?.into_iter().zip(shapes).collect())
 }
 
-fn v3_reads(operator: &V3, source: &dyn Source) -> Result<Vec<Tensor>> {
-    use Dtype::{F32, U8};
-    let flat = |address: u32, dtype, n: u32| Tensor {
-        place: Place::Main(address as usize),
-        dtype,
-        shape: [1, n as usize, 1, 1],
+/// The ranges that a layer reads, with their shapes.
+fn v3_reads(operator: &V3<'_>, node: &Node, source: &dyn Source) -> Result<Vec<(Range, Shape)>> {
+    let image = match operator {
+        V3::QuantizedMaxPool(b) | V3::AveragePool(b) => Some(b.input_size),
+        V3::ResizeNearest(b) | V3::QuantizedResizeNearest(b) => Some(b.input_size),
+        V3::Flatten(b) => Some(b.size),
+        V3::Upload(b) => Some(b.size),
+        _ => None,
     };
-    let image = |address: u32, dtype, ImageShape { channels, height, width }| Tensor {
-        place: Place::Main(address as usize),
-        dtype,
-        shape: [1, channels, height, width],
-    };
-    Ok(match operator {
-        V3::Add(b) => vec![flat(b.a, F32, b.count), flat(b.b, F32, b.count)],
-        V3::QuantizedAdd(b) => vec![flat(b.a, U8, b.count), flat(b.b, U8, b.count)],
-        V3::GlobalAveragePool(b) => vec![flat(b.input, F32, b.kernel_size * b.channels)],
-        V3::QuantizedMaxPool(b) => vec![image(b.input, U8, b.input_size.shape())],
-        V3::AveragePool(b) => vec![image(b.input, F32, b.input_size.shape())],
-        V3::Quantize(b) => vec![flat(b.input, F32, b.count)],
-        V3::Dequantize(b) => vec![flat(b.input, U8, b.count)],
-        V3::Requantize(b, _) => vec![flat(b.input, U8, b.count)],
-        V3::L2Normalize(b) | V3::Softmax(b) | V3::Logistic(b) => {
-            vec![flat(b.input, F32, b.channels)]
-        }
-        V3::Concat(b) | V3::QuantizedConcat(b) => {
-            let dtype = if matches!(operator, V3::Concat(_)) { F32 } else { U8 };
-            let mut parts = Vec::new();
-            b.each(source, &mut |range| {
-                parts.push(flat(range.address, dtype, range.size / dtype.size() as u32));
-                Ok(())
-            })?;
-            parts
-        }
-        V3::FullyConnected(b, _) => vec![flat(b.input, F32, b.in_channels)],
-        V3::Flatten(b) => vec![image(b.input, F32, b.size.shape())],
-        V3::ResizeNearest(b) => vec![image(b.input, F32, b.input_size.shape())],
-        V3::QuantizedResizeNearest(b) => vec![image(b.input, U8, b.input_size.shape())],
-        V3::ChannelwiseDequantize(b, _) => vec![flat(b.input, U8, b.channels * b.channel_size)],
-        V3::Conv(b) => vec![image_tensor(b.layer.src_row, 1, b.layer.input)],
-        V3::AddPadding(b) => vec![flat(b.input, U8, b.channels)],
-        V3::RemovePadding(b) => vec![flat(b.input, U8, b.channels * 16)],
-        V3::Upload(b) => vec![image(b.input, U8, b.size.shape())],
-    })
+    // The file does not tell the type of what floats are put together of.
+    let is_float = matches!(operator, V3::Concat(_));
+    Ok(ranges(node, source)?
+        .into_iter()
+        .map(|range| {
+            let dtype = if is_float { Dtype::F32 } else { range.dtype() };
+            let range = Range::new(Memory::Main, dtype, range.start, range.size);
+            let flat = [1, range.elements(), 1, 1];
+            (range, image.map_or(flat, |size| images(1, size.shape())))
+        })
+        .collect())
 }
 
 /// Bytes of parameters in the file.
-fn weights(operator: &Operator) -> usize {
-    let constant = |range: &Range| match range.memory {
-        Memory::Constants => range.size as usize,
+fn weights(node: &Node) -> usize {
+    let constants = node.operands.inputs.iter().flatten().filter(|input| {
+        matches!(input.what, What::A | What::B | What::Table)
+            && input.range.memory() == Memory::Constants
+    });
+    let constants: usize = constants.map(|input| input.range.size as usize).sum();
+    let parameters = node.operands.parameters.iter().flatten();
+    let bias = match node.operator() {
+        // It stands in the file, but is never added.
+        Operator::V4(V4::Conv2dTranspose(b)) => b.output_shape.sizes()[1] * 4,
         _ => 0,
     };
-    match operator {
-        Operator::V3(V3::Requantize(_, table)) => table.len,
-        Operator::V3(V3::FullyConnected(_, w)) => w.weights.len + w.bias.len,
-        Operator::V3(V3::ChannelwiseDequantize(_, params)) => params.len,
-        Operator::V3(V3::Conv(b)) => b.weights.len + b.batch_norm.len + b.activation.len,
-        Operator::V3(_) => 0,
-        Operator::V4(V4::KpuConv(b)) => b.weights.len + b.batch_norm.len + b.activation.len,
-        Operator::V4(
-            V4::Conv2d(_, w)
-            | V4::CpuConv2d(_, w)
-            | V4::CpuDepthwise(_, w)
-            | V4::QuantizedConv2d(_, w)
-            | V4::CpuQuantizedConv2d(_, w)
-            | V4::CpuQuantizedDepthwise(_, w)
-            | V4::Conv2dTranspose(_, w),
-        ) => w.weights.len + w.bias.len,
-        Operator::V4(V4::MatMul(b, bias)) => constant(&b.a) + constant(&b.b) + bias.len,
-        Operator::V4(V4::QuantizedMatMul(b, bias)) => constant(&b.a) + constant(&b.b) + bias.len,
-        Operator::V4(V4::Binary(b)) => constant(&b.a) + constant(&b.b),
-        Operator::V4(V4::QuantizedBinary(b)) => constant(&b.a) + constant(&b.b),
-        Operator::V4(V4::TableLookup(b)) => constant(&b.table),
-        Operator::V4(V4::Nnil(_, code)) => code.len,
-        Operator::V4(_) => 0,
-    }
+    constants + parameters.map(|parameters| parameters.span.len).sum::<usize>() + bias
 }

@@ -12,10 +12,7 @@ use crate::{
 };
 use clap::Args;
 use kmodel_compiler::estimate::{Clocks, Work};
-use maix_kpu::{
-    kpu::memory::KPU_RAM_BYTES,
-    model::{Operator, Tensor},
-};
+use maix_kpu::{kpu::memory::KPU_RAM_BYTES, model::Tensor};
 use serde_json::{Value, json};
 
 /// Arguments of `info`.
@@ -54,11 +51,11 @@ fn tensor(tensor: &Tensor) -> Value {
 }
 
 fn row(step: &Step, clocks: Clocks) -> Value {
-    let work = Work::of(&step.node.operator, &step.write);
+    let work = Work::of(&step.node, &step.write);
     json!({
         "index": step.node.index,
-        "operator": step.node.operator.name(),
-        "detail": detail(&step.node.operator),
+        "operator": step.node.name(),
+        "detail": detail(&step.node),
         "runs_on": if work.is_kpu() { "KPU" } else { "CPU" },
         "inputs": step.reads.iter().map(|read| tensor(&read.tensor)).collect::<Vec<_>>(),
         "output": tensor(&step.write),
@@ -86,12 +83,9 @@ pub fn report(file: &ModelFile, room: Room, clocks: Clocks) -> Result<Value> {
     let outputs = (0..model.output_count()).map(|i| Ok(tensor(&model.output(source, i)?)));
     let recent: Vec<String> = steps
         .iter()
-        .filter_map(|step| match step.node.operator {
-            Operator::V4(operator) if RECENT.contains(&operator.opcode()) => {
-                Some(format!("0x{:02X} {}", operator.opcode(), operator.name()))
-            }
-            _ => None,
-        })
+        .map(|step| &step.node)
+        .filter(|node| model.version() == 4 && RECENT.contains(&node.opcode))
+        .map(|node| format!("0x{:02X} {}", node.opcode, node.name()))
         .collect::<std::collections::BTreeSet<_>>()
         .into_iter()
         .collect();

@@ -9,7 +9,7 @@ use crate::{
 use maix_kpu::{
     input::{Conversion, Input},
     kpu::{Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
-    model::{Model, Node, Operator, Tensor},
+    model::{Model, Node, Tensor},
     session::{
         Requirements, Session,
         trace::{Trace, Written},
@@ -107,14 +107,10 @@ pub struct Recorder {
 }
 
 impl Trace for Recorder {
-    fn end(
-        &mut self,
-        node: &Node<Operator>,
-        mut result: Written<'_>,
-    ) -> maix_kpu::error::Result<()> {
+    fn end(&mut self, node: &Node, mut result: Written<'_>) -> maix_kpu::error::Result<()> {
         let mut bytes = Vec::new();
         result.pieces(|piece| bytes.extend_from_slice(piece))?;
-        self.nodes.push((node.operator.name(), Value { tensor: result.tensor()?, bytes }));
+        self.nodes.push((node.name(), Value { tensor: result.tensor()?, bytes }));
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 use clap::{Args, ValueEnum};
 use maix_kpu::{
-    model::{Node, Operator},
+    model::Node,
     session::trace::{Trace, Written},
     tensor::Dtype,
     vision::scores::{Ranked, softmax, top_k},
@@ -72,13 +72,9 @@ enum Format {
 struct Crcs(Vec<(u32, &'static str, String, u32)>);
 
 impl Trace for Crcs {
-    fn end(
-        &mut self,
-        node: &Node<Operator>,
-        mut result: Written<'_>,
-    ) -> maix_kpu::error::Result<()> {
+    fn end(&mut self, node: &Node, mut result: Written<'_>) -> maix_kpu::error::Result<()> {
         let tensor = text::tensor(&result.tensor()?);
-        self.0.push((node.index, node.operator.name(), tensor, result.crc()?));
+        self.0.push((node.index, node.name(), tensor, result.crc()?));
         Ok(())
     }
 }

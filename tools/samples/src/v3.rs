@@ -271,7 +271,7 @@ pub fn vector() -> Vec<u8> {
         output: hidden,
         in_channels: 4,
         out_channels: 6,
-        activation: Activation::Relu,
+        activation: Activation::Relu.into(),
     };
     b.layer(18, &body, &floats(6 * 4 + 6));
     let sum = b.memory(24);

@@ -5,6 +5,7 @@ use maix_kpu::{
     kernels::{binary::BinaryOp, reduce::ReduceOp, unary::UnaryOp},
     kpu::{Kernel, Pool, memory::rows},
     model::{
+        operands::{images, kpu_range},
         reader::Field,
         v4::{File, operator::*, range::*},
     },
@@ -31,7 +32,7 @@ impl Builder {
     pub fn tensor(&mut self, dtype: Dtype, n: u32) -> Range {
         let (start, size) = (self.main, n * dtype.size() as u32);
         self.main += size.next_multiple_of(8);
-        Range { memory: Memory::Main, dtype, start, size }
+        Range::new(Memory::Main, dtype, start, size)
     }
 
     /// Constants of the file.
@@ -39,7 +40,7 @@ impl Builder {
         let start = self.constants.len() as u32;
         self.constants.extend(bytes);
         self.constants.resize(self.constants.len().next_multiple_of(8), 0);
-        Range { memory: Memory::Constants, dtype, start, size: bytes.len() as u32 }
+        Range::new(Memory::Constants, dtype, start, bytes.len() as u32)
     }
 
     /// A node whose body is followed by `tail`.
@@ -119,7 +120,7 @@ pub fn floats_model() -> (Builder, Range, Vec<Range>) {
             a: input,
             b: scale,
             output,
-            op,
+            op: op.into(),
             a_shape: SHAPE,
             b_shape: Shape4([1, 4, 1, 1]),
             output_shape: SHAPE,
@@ -158,7 +159,7 @@ pub fn floats_model() -> (Builder, Range, Vec<Range>) {
         output,
         input_shape: SHAPE,
         pads,
-        value_dtype: Dtype::F32,
+        value_dtype: Dtype::F32.into(),
         value: 0.25f32.to_le_bytes(),
     };
     b.node(0x05, &body, &[]);
@@ -167,14 +168,22 @@ pub fn floats_model() -> (Builder, Range, Vec<Range>) {
         let output_shape = Shape4([1, 4, 1, 1]);
         b.node(
             0x07,
-            &Reduce { input, output, op, input_shape: SHAPE, output_shape, init: 0.0 },
+            &Reduce { input, output, op: op.into(), input_shape: SHAPE, output_shape, init: 0.0 },
             &[],
         );
         for opcode in [0x08, 0x1003] {
             let output = out(&mut b, 16);
             let window = window(2, 2, NO_PAD);
             let (init, clamp) = (0.0, NO_CLAMP);
-            let body = ReduceWindow { input, output, op, input_shape: SHAPE, window, init, clamp };
+            let body = ReduceWindow {
+                input,
+                output,
+                op: op.into(),
+                input_shape: SHAPE,
+                window,
+                init,
+                clamp,
+            };
             b.node(opcode, &body, &[]);
         }
     }
@@ -188,7 +197,7 @@ pub fn floats_model() -> (Builder, Range, Vec<Range>) {
             input_shape: SHAPE,
             out_height: 6,
             out_width: 5,
-            mode,
+            mode: mode.into(),
             align_corners: [1, 0, 0, 0],
         };
         b.node(0x0A, &body, &[]);
@@ -211,7 +220,7 @@ pub fn floats_model() -> (Builder, Range, Vec<Range>) {
     for number in 0..10 {
         let output = out(&mut b, N);
         let op = UnaryOp::from_number(number).expect("ten of them");
-        b.node(0x0E, &Unary { input, output, op }, &[]);
+        b.node(0x0E, &Unary { input, output, op: op.into() }, &[]);
     }
     let output = out(&mut b, 9 * 9 * 2);
     let body = Conv2dTranspose {
@@ -310,7 +319,7 @@ pub fn bytes() -> Vec<u8> {
             a: x,
             b: other,
             output,
-            op: BinaryOp::from_number(number).expect("six of them"),
+            op: BinaryOp::from_number(number).expect("six of them").into(),
             a_shape: SHAPE,
             b_shape: Shape4([1, 4, 1, 1]),
             output_shape: SHAPE,
@@ -358,19 +367,14 @@ pub fn image() -> Vec<u8> {
     let first = kpu::layer(image, 8, Kernel::K3x3, false, Pool::Max2, (0, 64));
     let second = kpu::layer(first.layer.output, 8, Kernel::K3x3, true, Pool::None, (64, 256));
     let third = kpu::layer(second.layer.output, 5, Kernel::K1x1, false, Pool::LeftTop2, (256, 400));
-    let nothing = Range { memory: Memory::Main, dtype: Dtype::U8, start: 0, size: 0 };
+    let nothing = Range::new(Memory::Main, Dtype::U8, 0, 0);
     b.kpu_conv(&first, nothing);
     b.kpu_conv(&second, nothing);
     let map = third.layer.output;
     let bytes = b.tensor(Dtype::U8, map.elements() as u32);
     b.kpu_conv(&third, bytes);
-    let again = Range {
-        memory: Memory::Kpu,
-        dtype: Dtype::U8,
-        start: 600 * 64,
-        size: (rows(map) * 64) as u32,
-    };
-    let shape = Shape4([1, map.channels, map.height, map.width]);
+    let again = kpu_range(600, 1, map);
+    let shape = Shape4::from(images(1, map));
     b.node(0x2001, &KpuUpload { input: bytes, output: again, shape }, &[]);
     let values = b.tensor(Dtype::F32, map.elements() as u32);
     let param = QuantParam { zero_point: 10, scale: 4.0 };
@@ -379,14 +383,14 @@ pub fn image() -> Vec<u8> {
     let body = Reduce {
         input: values,
         output,
-        op: ReduceOp::Mean,
+        op: ReduceOp::Mean.into(),
         input_shape: shape,
         output_shape: Shape4([1, 5, 1, 1]),
         init: 0.0,
     };
     b.node(0x07, &body, &[]);
     let size = (rows(image) * 64) as u32;
-    let input = Range { memory: Memory::Kpu, dtype: Dtype::U8, start: 0, size };
+    let input = Range::new(Memory::Kpu, Dtype::U8, 0, size);
     b.finish((input, Shape4([1, 3, 12, 10])), &[output])
 }
 
@@ -405,7 +409,7 @@ pub fn grids() -> Vec<u8> {
             a,
             b: number,
             output,
-            op,
+            op: op.into(),
             a_shape: shape,
             b_shape: Shape4([1, 1, 1, 1]),
             output_shape: shape,
@@ -416,7 +420,7 @@ pub fn grids() -> Vec<u8> {
     let body = ReduceWindow {
         input: fine,
         output: coarse,
-        op: ReduceOp::Max,
+        op: ReduceOp::Max.into(),
         input_shape: shape,
         window: window(2, 2, NO_PAD),
         init: f32::NEG_INFINITY,

@@ -292,7 +292,7 @@ impl Parts<'_> {
                     output: self.address(y)?,
                     in_channels: *k as u32,
                     out_channels: *n as u32,
-                    activation,
+                    activation: activation.into(),
                 };
                 let numbers = data.as_chunks::<4>().0;
                 let turned = (0..*n).flat_map(|o| (0..*k).flat_map(move |i| numbers[i * n + o]));
