@@ -218,6 +218,7 @@ impl<'m> Session<'m> {
         self.run(accelerator, trace)
     }
 
+    #[inline(never)]
     fn put(
         &mut self,
         accelerator: &mut dyn Accelerator,

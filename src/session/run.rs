@@ -22,6 +22,7 @@ use crate::{
 };
 
 /// Runs one node.
+#[inline(never)]
 pub(super) fn run(
     node: &Node,
     memory: &mut Memory<'_>,
@@ -58,6 +59,7 @@ fn inconsistent() -> Error {
     Error::of(Kind::Field, What::SizeOfTheNode)
 }
 
+#[inline(never)]
 fn kpu_conv(
     conv: &KpuConv,
     ([batch_norm, activation, weights], y): Bound<'_>,
@@ -77,6 +79,7 @@ fn kpu_conv(
     Ok(())
 }
 
+#[inline(never)]
 fn upload(operands: &Operands, x: &[u8], accelerator: &mut dyn Accelerator) -> Result<()> {
     let OutputShape::Known([_, c, h, w]) = operands.shape else { return Err(inconsistent()) };
     let (first, image) = (operands.written.start as usize / ROW_BYTES, ImageShape::new(c, h, w));
@@ -98,6 +101,7 @@ fn add_padding(b: &AddPadding, x: &[u8], ram: &mut [u8]) {
 }
 
 /// Puts bytes together, whatever they stand for.
+#[inline(never)]
 fn concat(node: &Node, memory: &mut Memory<'_>) -> Result<()> {
     let (source, outer) = (memory.source(), node.repetitions());
     let mut total = 0;

@@ -14,6 +14,7 @@ use crate::{
 };
 
 /// Runs a layer that the CPU computes; `None` if its kernel does not accept the sizes.
+#[inline(never)]
 pub(super) fn compute(operator: &Operator<'_>, ([x, second, third], y): Bound<'_>) -> Option<()> {
     match operator {
         Operator::Add(b) => {

@@ -11,6 +11,7 @@ use crate::{
 };
 
 /// Runs a node that the CPU computes; `None` if its kernel does not accept the sizes.
+#[inline(never)]
 pub(super) fn compute(operator: &Operator<'_>, ([x, second, third], y): Bound<'_>) -> Option<()> {
     match operator {
         Operator::Binary(b) => {

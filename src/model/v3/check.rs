@@ -95,6 +95,7 @@ impl Finder<'_> {
 }
 
 /// Reads the words of a convolution's layer, which stand elsewhere in the file.
+#[inline(never)]
 fn read_layer(node: &mut Node, source: &dyn Source) -> Result<()> {
     let Operator::Conv(head) = Operator::of(node.row, &node.words) else { return Ok(()) };
     let span = inside(source, What::KpuLayer, head.layer_offset, 96)?;
@@ -113,6 +114,7 @@ fn inside(source: &dyn Source, what: What, offset: u32, len: usize) -> Result<Sp
 }
 
 /// Finds out what the layer reads and writes; `reader` stands behind the body.
+#[inline(never)]
 pub(in crate::model) fn read(
     node: &mut Node,
     reader: &mut Reader<'_>,

@@ -207,6 +207,7 @@ fn kpu_conv(
 }
 
 /// Finds out what the node reads and writes; `reader` stands behind the body.
+#[inline(never)]
 pub(in crate::model) fn read(
     node: &mut Node,
     reader: &mut Reader<'_>,
