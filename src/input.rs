@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Kind, Result, What, image_size},
-    kpu::memory::{line_ranges, rows},
+    kpu::memory::line_ranges,
     math::round_to_u8,
     model::Tensor,
     session::memory::cast_mut,
@@ -287,9 +287,8 @@ impl Input<'_> {
     ) -> Result<()> {
         self.check(tensor)?;
         let image = tensor.image();
-        let places = (0..tensor.batches()).flat_map(|n| line_ranges(row + n * rows(image), image));
-        for (line, (begin, end)) in places.enumerate() {
-            if let Some(out) = ram.get_mut(begin..end) {
+        for (line, range) in line_ranges(row, tensor.batches(), image).enumerate() {
+            if let Some(out) = ram.get_mut(range) {
                 self.line(conversion, line, out);
             }
         }

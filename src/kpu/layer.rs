@@ -208,105 +208,107 @@ impl Layer {
     /// Reads the words; everything that the fields of [`Layer`] do not hold must be as
     /// [`Layer::encode`] makes it.
     pub fn decode(words: &Words) -> Result<Self> {
-        for (field, count) in [(KERNEL, 2), (POOL, Pool::ALL.len() as u64)] {
-            if field.get(words) >= count {
-                return Err(field.error(words));
+        let values = Values::of(words);
+        for (field, count) in [(Field::Kernel, 2), (Field::Pool, Pool::ALL.len() as u64)] {
+            if values.get(field) >= count {
+                return Err(values.error(field as usize));
             }
         }
-        let layer = Self::of(words);
+        let layer = Self::with(&values);
         layer.check()?;
         let expected = layer.encode();
-        if expected != *words {
-            let differs = |field: &&Field| field.get(words) != field.get(&expected);
-            return Err(match FIELDS.iter().find(differs) {
-                Some(field) => field.error(words),
-                None => {
-                    let bits = words.iter().zip(&expected).find(|(w, e)| w != e);
-                    let value = bits.map_or(0, |(w, e)| w ^ e);
-                    Error::about(Kind::Field, What::ReservedBitsOfTheKpuLayer, [value, 0])
-                }
-            });
+        if expected == *words {
+            return Ok(layer);
         }
-        Ok(layer)
+        let pairs = values.0.iter().zip(Values::of(&expected).0);
+        Err(match pairs.into_iter().position(|(&value, expected)| value != expected) {
+            Some(index) => values.error(index),
+            None => {
+                let bits = words.iter().zip(&expected).find(|(w, e)| w != e);
+                let value = bits.map_or(0, |(w, e)| w ^ e);
+                Error::about(Kind::Field, What::ReservedBitsOfTheKpuLayer, [value, 0])
+            }
+        })
     }
 
     /// The fields of words that [`Layer::decode`] accepts.
     pub(crate) fn of(words: &Words) -> Self {
-        let size = |field: Field| field.get(words) as usize + 1;
-        let kernel = if KERNEL.get(words) == 0 { Kernel::K1x1 } else { Kernel::K3x3 };
-        let pool = Pool::ALL.get(POOL.get(words) as usize).copied().unwrap_or(Pool::None);
+        Self::with(&Values::of(words))
+    }
+
+    #[inline(never)]
+    fn with(values: &Values) -> Self {
+        let get = |field| values.get(field);
+        let size = |field| get(field) as usize + 1;
         Self {
-            depthwise: DEPTH_WISE.get(words) != 0,
-            src_row: SRC_ROW.get(words) as usize,
-            dst_row: DST_ROW.get(words) as usize,
-            input: ImageShape::new(size(IN_CH), size(IN_H), size(IN_W)),
-            output: ImageShape::new(size(OUT_CH), size(OUT_H), size(OUT_W)),
-            kernel,
-            pool,
-            pad_value: PAD_VALUE.get(words) as u8,
-            out_ch_per_load: size(OUT_CH_PER_LOAD),
-            para_size: PARA_SIZE.get(words) as usize,
-            shr_w: SHR_W.get(words) as u32,
-            shr_x: SHR_X.get(words) as u32,
-            arg_w: sign_extend(ARG_W.get(words), 24) as i32,
-            arg_x: sign_extend(ARG_X.get(words), 24) as i32,
-            arg_add: sign_extend(ARG_ADD.get(words), 40),
-            send_out: SEND_OUT.get(words) != 0,
-            int_en: INT_EN.get(words) != 0,
-            bn_addr: BN_ADDR.get(words) as u32,
-            weight_addr: WEIGHT_ADDR.get(words) as u32,
-            act_addr: ACT_ADDR.get(words) as u32,
+            depthwise: get(Field::DepthWise) != 0,
+            src_row: get(Field::SrcRow) as usize,
+            dst_row: get(Field::DstRow) as usize,
+            input: ImageShape::new(size(Field::InCh), size(Field::InH), size(Field::InW)),
+            output: ImageShape::new(size(Field::OutCh), size(Field::OutH), size(Field::OutW)),
+            kernel: if get(Field::Kernel) == 0 { Kernel::K1x1 } else { Kernel::K3x3 },
+            pool: Pool::ALL.get(get(Field::Pool) as usize).copied().unwrap_or(Pool::None),
+            pad_value: get(Field::PadValue) as u8,
+            out_ch_per_load: size(Field::OutChPerLoad),
+            para_size: get(Field::ParaSize) as usize,
+            shr_w: get(Field::ShrW) as u32,
+            shr_x: get(Field::ShrX) as u32,
+            arg_w: sign_extend(get(Field::ArgW), 24) as i32,
+            arg_x: sign_extend(get(Field::ArgX), 24) as i32,
+            arg_add: sign_extend(get(Field::ArgAdd), 40),
+            send_out: get(Field::SendOut) != 0,
+            int_en: get(Field::IntEn) != 0,
+            bn_addr: get(Field::BnAddr) as u32,
+            weight_addr: get(Field::WeightAddr) as u32,
+            act_addr: get(Field::ActAddr) as u32,
         }
     }
 
     /// The words for the hardware.
+    #[inline(never)]
     pub fn encode(&self) -> Words {
-        let mut words = [0; 12];
         let (input, output) = (self.input, self.output);
         let (in_rows, out_rows) = (RowLayout::of(input.width), RowLayout::of(output.width));
-        let loads = self.loads();
-        for (field, value) in [
-            (INT_EN, usize::from(self.int_en)),
-            (DEPTH_WISE, usize::from(self.depthwise)),
-            (SRC_ROW, self.src_row),
-            (DST_ROW, self.dst_row),
-            (IN_CH, input.channels.wrapping_sub(1)),
-            (OUT_CH, output.channels.wrapping_sub(1)),
-            (OUT_CH_PER_LOAD, self.out_ch_per_load.wrapping_sub(1)),
-            (IN_W, input.width.wrapping_sub(1)),
-            (IN_H, input.height.wrapping_sub(1)),
-            (OUT_W, output.width.wrapping_sub(1)),
-            (OUT_H, output.height.wrapping_sub(1)),
-            (KERNEL, usize::from(self.kernel == Kernel::K3x3)),
-            (POOL, self.pool as usize),
-            (LOAD_PARA, 1),
-            (DMA_BURST, 15),
-            (PAD_VALUE, usize::from(self.pad_value)),
-            (BN_ADDR, self.bn_addr as usize),
-            (LOAD_COOR, 1),
-            (LOAD_TIME, loads.wrapping_sub(1)),
-            (PARA_SIZE, self.para_size),
-            (WEIGHT_ADDR, self.weight_addr as usize),
-            (IN_CHANNEL_ROWS, in_rows.line_rows * input.height),
-            (IN_LINE_ROWS, in_rows.line_rows),
-            (IN_GROUP, in_rows.group),
-            (LOAD_ACT, 1),
-            (ACT_ADDR, self.act_addr as usize),
-            (OUT_CHANNEL_ROWS, out_rows.line_rows * output.height),
-            (OUT_LINE_ROWS, out_rows.line_rows),
-            (OUT_GROUP, out_rows.group),
-            (SHR_W, self.shr_w as usize),
-            (SHR_X, self.shr_x as usize),
-            (SEND_OUT, usize::from(self.send_out)),
-            (CHANNEL_BYTES, output.plane().wrapping_sub(1)),
-            (TOTAL_BYTES, output.elements().wrapping_sub(1)),
-        ] {
-            field.set(&mut words, value as u64);
-        }
-        ARG_W.set(&mut words, self.arg_w as u64);
-        ARG_X.set(&mut words, self.arg_x as u64);
-        ARG_ADD.set(&mut words, self.arg_add as u64);
-        words
+        let mut values = Values([0; PLACES.len()]);
+        let mut set = |field: Field, value: usize| values.0[field as usize] = value as u64;
+        set(Field::IntEn, self.int_en.into());
+        set(Field::DepthWise, self.depthwise.into());
+        set(Field::SrcRow, self.src_row);
+        set(Field::DstRow, self.dst_row);
+        set(Field::InCh, input.channels.wrapping_sub(1));
+        set(Field::OutCh, output.channels.wrapping_sub(1));
+        set(Field::OutChPerLoad, self.out_ch_per_load.wrapping_sub(1));
+        set(Field::InW, input.width.wrapping_sub(1));
+        set(Field::InH, input.height.wrapping_sub(1));
+        set(Field::OutW, output.width.wrapping_sub(1));
+        set(Field::OutH, output.height.wrapping_sub(1));
+        set(Field::Kernel, (self.kernel == Kernel::K3x3).into());
+        set(Field::Pool, self.pool as usize);
+        set(Field::LoadPara, 1);
+        set(Field::DmaBurst, 15);
+        set(Field::PadValue, self.pad_value.into());
+        set(Field::BnAddr, self.bn_addr as usize);
+        set(Field::LoadCoor, 1);
+        set(Field::LoadTime, self.loads().wrapping_sub(1));
+        set(Field::ParaSize, self.para_size);
+        set(Field::WeightAddr, self.weight_addr as usize);
+        set(Field::InChannelRows, in_rows.line_rows * input.height);
+        set(Field::InLineRows, in_rows.line_rows);
+        set(Field::InGroup, in_rows.group);
+        set(Field::LoadAct, 1);
+        set(Field::ActAddr, self.act_addr as usize);
+        set(Field::OutChannelRows, out_rows.line_rows * output.height);
+        set(Field::OutLineRows, out_rows.line_rows);
+        set(Field::OutGroup, out_rows.group);
+        set(Field::ShrW, self.shr_w as usize);
+        set(Field::ShrX, self.shr_x as usize);
+        set(Field::ArgW, self.arg_w as usize);
+        set(Field::ArgX, self.arg_x as usize);
+        set(Field::SendOut, self.send_out.into());
+        set(Field::ChannelBytes, output.plane().wrapping_sub(1));
+        set(Field::TotalBytes, output.elements().wrapping_sub(1));
+        values.0[Field::ArgAdd as usize] = self.arg_add as u64;
+        values.words()
     }
 
     /// An error if a field is too large for its place in the words, fields contradict each other
@@ -330,8 +332,8 @@ impl Layer {
         possible(What::OutChPerLoad, per_load, (1..=output.channels).contains(&per_load))?;
         possible(What::LoadTime, self.loads(), self.loads() <= 64)?;
         let load = per_load * self.taps();
-        let load_fits = self.para_size < 1 << PARA_SIZE.bits
-            && (self.para_size == load || self.para_size == 2 * load);
+        let load_fits =
+            self.para_size < 1 << 17 && (self.para_size == load || self.para_size == 2 * load);
         possible(What::ParaSize, self.para_size, load_fits)?;
         possible(What::ShrW, self.shr_w as usize, self.shr_w < 16)?;
         possible(What::ShrX, self.shr_x as usize, self.shr_x < 16)?;
@@ -382,91 +384,111 @@ const LOAD_LIMIT: usize = 30 * 1024;
 /// `in_line_rows` has four bits, so that a line has at most 15 rows.
 const MAX_WIDTH: usize = 15 * memory::ROW_BYTES;
 
-/// A field of the words.
-#[derive(Clone, Copy)]
-struct Field {
+/// Where a field stands in the words.
+struct Place {
     name: What,
     word: u8,
     low: u8,
     bits: u8,
 }
 
-impl Field {
-    fn mask(self) -> u64 {
+impl Place {
+    const fn mask(&self) -> u64 {
         (1 << self.bits) - 1
     }
+}
 
+/// The values of all fields, in the order of [`PLACES`].
+struct Values([u64; PLACES.len()]);
+
+impl Values {
     #[inline(never)]
-    fn get(self, words: &Words) -> u64 {
-        words.get(usize::from(self.word)).map_or(0, |word| word >> self.low & self.mask())
+    fn of(words: &Words) -> Self {
+        Self(PLACES.each_ref().map(|place| {
+            let word = words.get(usize::from(place.word)).copied().unwrap_or(0);
+            word >> place.low & place.mask()
+        }))
     }
 
-    #[inline(never)]
-    fn set(self, words: &mut Words, value: u64) {
-        if let Some(word) = words.get_mut(usize::from(self.word)) {
-            *word |= (value & self.mask()) << self.low;
+    fn words(&self) -> Words {
+        let mut words = [0; 12];
+        for (place, value) in PLACES.iter().zip(self.0) {
+            if let Some(word) = words.get_mut(usize::from(place.word)) {
+                *word |= (value & place.mask()) << place.low;
+            }
         }
+        words
     }
 
-    fn error(self, words: &Words) -> Error {
-        Error::about(Kind::Field, self.name, [self.get(words), 0])
+    fn get(&self, field: Field) -> u64 {
+        self.0[field as usize]
+    }
+
+    fn error(&self, index: usize) -> Error {
+        let value = self.0.get(index).copied().unwrap_or(0);
+        let name = PLACES.get(index).map_or(What::Nothing, |place| place.name);
+        Error::about(Kind::Field, name, [value, 0])
     }
 }
 
 macro_rules! fields {
-    ($($id:ident $name:ident $word:literal: $low:literal, $bits:literal;)*) => {
-        $(const $id: Field = Field { name: What::$name, word: $word, low: $low, bits: $bits };)*
-        const FIELDS: &[Field] = &[$($id,)*];
+    ($($name:ident $word:literal: $low:literal, $bits:literal;)*) => {
+        #[derive(Clone, Copy)]
+        #[allow(dead_code)] // some are always 0
+        enum Field { $($name,)* }
+
+        static PLACES: [Place; [$($low,)*].len()] =
+            [$(Place { name: What::$name, word: $word, low: $low, bits: $bits },)*];
     };
 }
 
 // Name in the words, word: lowest bit, bits. Sizes and counts are stored minus one.
 fields! {
-    INT_EN IntEn 0: 0, 1;
-    RAM_FLAG RamFlag 0: 1, 1;
-    FULL_ADD FullAdd 0: 2, 1;
-    DEPTH_WISE DepthWise 0: 3, 1;
-    SRC_ROW SrcRow 1: 0, 15;
-    DST_ROW DstRow 1: 32, 15;
-    IN_CH InCh 2: 0, 10;
-    OUT_CH OutCh 2: 32, 10;
-    OUT_CH_PER_LOAD OutChPerLoad 2: 48, 10;
-    IN_W InW 3: 0, 10;
-    IN_H InH 3: 10, 9;
-    OUT_W OutW 3: 32, 10;
-    OUT_H OutH 3: 42, 9;
-    KERNEL Kernel 4: 0, 3;
-    PAD_TYPE PadType 4: 3, 1;
-    POOL Pool 4: 4, 4;
-    FIRST_STRIDE FirstStride 4: 8, 1;
-    BYPASS_CONV BypassConv 4: 9, 1;
-    LOAD_PARA LoadPara 4: 10, 1;
-    DMA_BURST DmaBurst 4: 16, 8;
-    PAD_VALUE PadValue 4: 24, 8;
-    BN_ADDR BnAddr 4: 32, 32;
-    LOAD_COOR LoadCoor 5: 0, 1;
-    LOAD_TIME LoadTime 5: 1, 6;
-    PARA_SIZE ParaSize 5: 15, 17;
-    WEIGHT_ADDR WeightAddr 5: 32, 32;
-    COEF_COLUMN_OFFSET CoefColumnOffset 6: 0, 4;
-    COEF_ROW_OFFSET CoefRowOffset 6: 4, 12;
-    IN_CHANNEL_ROWS InChannelRows 7: 0, 15;
-    IN_LINE_ROWS InLineRows 7: 16, 4;
-    COEF_SIZE CoefSize 7: 20, 8;
-    IN_GROUP InGroup 7: 28, 3;
-    LOAD_ACT LoadAct 7: 31, 1;
-    ACT_ADDR ActAddr 7: 32, 32;
-    OUT_CHANNEL_ROWS OutChannelRows 8: 0, 15;
-    OUT_LINE_ROWS OutLineRows 8: 16, 4;
-    OUT_GROUP OutGroup 8: 20, 3;
-    SHR_W ShrW 9: 0, 4;
-    SHR_X ShrX 9: 4, 4;
-    ARG_W ArgW 9: 8, 24;
-    ARG_X ArgX 9: 32, 24;
-    ARG_ADD ArgAdd 10: 0, 40;
-    SEND_OUT SendOut 11: 0, 1;
-    CHANNEL_BYTES ChannelBytes 11: 16, 16;
-    TOTAL_BYTES TotalBytes 11: 32, 32;
+    IntEn 0: 0, 1;
+    RamFlag 0: 1, 1;
+    FullAdd 0: 2, 1;
+    DepthWise 0: 3, 1;
+    SrcRow 1: 0, 15;
+    DstRow 1: 32, 15;
+    InCh 2: 0, 10;
+    OutCh 2: 32, 10;
+    OutChPerLoad 2: 48, 10;
+    InW 3: 0, 10;
+    InH 3: 10, 9;
+    OutW 3: 32, 10;
+    OutH 3: 42, 9;
+    Kernel 4: 0, 3;
+    PadType 4: 3, 1;
+    Pool 4: 4, 4;
+    FirstStride 4: 8, 1;
+    BypassConv 4: 9, 1;
+    LoadPara 4: 10, 1;
+    DmaBurst 4: 16, 8;
+    PadValue 4: 24, 8;
+    BnAddr 4: 32, 32;
+    LoadCoor 5: 0, 1;
+    LoadTime 5: 1, 6;
+    ParaSize 5: 15, 17;
+    WeightAddr 5: 32, 32;
+    CoefColumnOffset 6: 0, 4;
+    CoefRowOffset 6: 4, 12;
+    InChannelRows 7: 0, 15;
+    InLineRows 7: 16, 4;
+    CoefSize 7: 20, 8;
+    InGroup 7: 28, 3;
+    LoadAct 7: 31, 1;
+    ActAddr 7: 32, 32;
+    OutChannelRows 8: 0, 15;
+    OutLineRows 8: 16, 4;
+    OutGroup 8: 20, 3;
+    ShrW 9: 0, 4;
+    ShrX 9: 4, 4;
+    ArgW 9: 8, 24;
+    ArgX 9: 32, 24;
+    ArgAdd 10: 0, 40;
+    SendOut 11: 0, 1;
+    ChannelBytes 11: 16, 16;
+    TotalBytes 11: 32, 32;
 }
 
 /// The lowest `bits` bits of `value` as a signed number.

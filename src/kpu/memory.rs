@@ -1,5 +1,7 @@
 //! KPU RAM: how planar images are packed into its rows of 64 bytes (docs/formats.md, KPU RAM layout).
 
+use core::ops::Range;
+
 use crate::{
     error::{Error, Kind, Result, What},
     tensor::{ImageShape, copy},
@@ -35,7 +37,8 @@ impl RowLayout {
 
     /// Bytes from the start of an image of `height` lines to the line `(channel, y)`.
     pub const fn line_offset(self, height: usize, channel: usize, y: usize) -> usize {
-        let lines = (channel >> self.group.trailing_zeros()) * height + y;
+        // Groups of 4, 2 and 1.
+        let lines = (channel >> (self.group >> 1)) * height + y;
         lines * self.line_rows * ROW_BYTES + (channel & (self.group - 1)) * self.pitch
     }
 }
@@ -138,9 +141,25 @@ fn beyond(end: usize) -> Error {
     Error::about(Kind::KpuRam, What::Image, [end as u64, KPU_RAM_BYTES as u64])
 }
 
-/// Byte ranges of the lines of all channels, one after the other.
-pub fn line_ranges(row: usize, shape: ImageShape) -> impl Iterator<Item = (usize, usize)> {
-    (0..shape.channels).flat_map(move |channel| lines(row, shape, channel))
+/// Byte ranges of the lines of a batch of images, one after the other.
+pub fn line_ranges(
+    row: usize,
+    batches: usize,
+    shape: ImageShape,
+) -> impl Iterator<Item = Range<usize>> {
+    let (lines, planes) = (shape.height, batches * shape.channels);
+    (0..planes * lines).map(move |line| line_range(row, shape, line))
+}
+
+/// Byte range of a line, counted over all channels of all images.
+#[inline(never)]
+fn line_range(row: usize, shape: ImageShape, line: usize) -> Range<usize> {
+    let (lines, channels) = (shape.height.max(1), shape.channels.max(1));
+    let (plane, y) = (line / lines, line % lines);
+    let (batch, channel) = (plane / channels, plane % channels);
+    let offset = RowLayout::of(shape.width).line_offset(shape.height, channel, y);
+    let begin = (row + batch * rows(shape)) * ROW_BYTES + offset;
+    begin..begin + shape.width
 }
 
 /// Byte ranges of the lines of one channel.

@@ -4,10 +4,7 @@ use super::memory::Memory;
 use crate::{
     crc::CRC,
     error::Result,
-    kpu::{
-        Accelerator,
-        memory::{line_ranges, rows},
-    },
+    kpu::{Accelerator, memory::line_ranges},
     model::{Model, Node, Place, Span, Tensor},
 };
 
@@ -50,10 +47,8 @@ impl Written<'_> {
             Place::Main(offset) => each(self.memory.main(Span { offset, len: tensor.bytes() })?),
             Place::Kpu(row) => {
                 let (ram, image) = (self.accelerator.ram(), tensor.image());
-                for n in 0..tensor.batches() {
-                    for (begin, end) in line_ranges(row + n * rows(image), image) {
-                        each(ram.get(begin..end).unwrap_or(&[]));
-                    }
+                for range in line_ranges(row, tensor.batches(), image) {
+                    each(ram.get(range).unwrap_or(&[]));
                 }
             }
             Place::Constants(_) => {}
