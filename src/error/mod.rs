@@ -22,7 +22,8 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 /// What went wrong, where, and the numbers that the text needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Error {
-    /// From the lowest bit: 8 of the kind plus one, 8 of the part, 16 of the node, 32 of the offset.
+    /// From the lowest bit: 8 of the kind plus one, 8 of the part, 16 of the node plus one and 32 of
+    /// the offset plus one, 0 where they are not known.
     place: NonZeroU64,
     /// The numbers of the text, 32 bits each.
     values: u64,
@@ -30,8 +31,7 @@ pub struct Error {
 
 const NODE: u32 = 16;
 const OFFSET: u32 = 32;
-const NO_NODE: u64 = u16::MAX as u64;
-const NO_OFFSET: u64 = u32::MAX as u64;
+const NODES: u64 = u16::MAX as u64;
 
 impl Error {
     /// An error with no numbers.
@@ -41,8 +41,7 @@ impl Error {
 
     /// An error about `what`, with no numbers.
     pub const fn of(kind: Kind, what: What) -> Self {
-        let unknown = NO_NODE << NODE | NO_OFFSET << OFFSET;
-        Self::placed((kind as u64 + 1) | (what as u64) << 8 | unknown, 0)
+        Self::placed((kind as u64 + 1) | (what as u64) << 8, 0)
     }
 
     /// An error of these bits; the kind's are never all 0.
@@ -71,7 +70,7 @@ impl Error {
     #[inline(never)]
     pub const fn at(self, offset: u64) -> Self {
         match self.offset() {
-            None => self.with(NO_OFFSET << OFFSET, saturated(offset) << OFFSET),
+            None => self.with(saturated(offset.saturating_add(1)) << OFFSET),
             Some(_) => self,
         }
     }
@@ -81,14 +80,14 @@ impl Error {
     #[inline(never)]
     pub const fn at_node(self, node: u32) -> Self {
         match self.node() {
-            None => self.with(NO_NODE << NODE, (node as u64 & NO_NODE) << NODE),
+            None => self.with((node as u64 + 1 & NODES) << NODE),
             Some(_) => self,
         }
     }
 
-    /// The same error with some bits of the place set anew.
-    const fn with(self, mask: u64, bits: u64) -> Self {
-        Self::placed(self.place.get() & !mask | bits, self.values)
+    /// The same error with more bits of the place.
+    const fn with(self, bits: u64) -> Self {
+        Self::placed(self.place.get() | bits, self.values)
     }
 
     /// What went wrong.
@@ -112,18 +111,15 @@ impl Error {
 
     /// Index of the node (kmodel v3: layer) at fault.
     pub const fn node(&self) -> Option<u32> {
-        match self.place.get() >> NODE & NO_NODE {
-            NO_NODE => None,
-            node => Some(node as u32),
+        match self.place.get() >> NODE & NODES {
+            0 => None,
+            next => Some(next as u32 - 1),
         }
     }
 
     /// Byte offset in the model file.
     pub const fn offset(&self) -> Option<u64> {
-        match self.place.get() >> OFFSET {
-            NO_OFFSET => None,
-            offset => Some(offset),
-        }
+        (self.place.get() >> OFFSET).checked_sub(1)
     }
 
     /// MaixPy's number.
