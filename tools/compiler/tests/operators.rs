@@ -356,6 +356,26 @@ fn all_problems_are_told_at_once() {
     );
 }
 
+/// The end of a MobileNet whose images have become 3x3: mean and dense layer stay in KPU RAM.
+#[test]
+fn means_of_nine_pixels_stay_in_kpu_ram() {
+    let mut random = Random(83);
+    for (case, channels) in [34, 64, 100].into_iter().enumerate() {
+        let mut m = Model::new(&[1, 3, 3, 8]);
+        let weights = m.tensor(&[channels, 1, 1, 8], Data::Floats(random.list(8 * channels, 0.6)));
+        let bias = m.tensor(&[channels], Data::Floats(random.list(channels, 0.5)));
+        let conv = [(0, BYTE(0)), (1, INT(1)), (2, INT(1)), (3, BYTE(1))];
+        let x = m.push(3, &[0, weights, bias], &[1, 3, 3, channels], &conv);
+        let axes = m.tensor(&[2], Data::Ints(vec![1, 2]));
+        let mean = m.push(40, &[x, axes], &[1, channels], &[]);
+        let weights = m.tensor(&[32, channels], Data::Floats(random.list(32 * channels, 0.3)));
+        let bias = m.tensor(&[32], Data::Floats(random.list(32, 0.5)));
+        m.push(9, &[mean, weights, bias], &[1, 32], &[]);
+        let report = check(&format!("mean_{case}"), &m, 35.0);
+        assert_eq!((rows(&report, "reduce"), rows(&report, "KPU upload")), (0, 1), "{report}");
+    }
+}
+
 /// A network whose every layer magnifies differences: as many layers as needed stay in float.
 #[test]
 fn what_bytes_would_spoil_stays_in_float() {

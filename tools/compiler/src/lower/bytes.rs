@@ -5,7 +5,7 @@ use maix_kpu::tensor::Dtype;
 use super::{Frame, KpuHome, Lowering, convolution::kpu_pool, float::resize_step};
 use crate::{
     expr::Expr,
-    graph::{BinaryOp, Node, Op, Window},
+    graph::{BinaryOp, Node, Op, ReduceOp, Window},
     problem::Problem,
     program::{Factors, StepOp},
     quantize::fixed_point,
@@ -24,8 +24,13 @@ impl<'g> Lowering<'g> {
             }
             Op::Pool(pool) if self.has_bytes(x) => match kpu_pool(pool) {
                 Some(kpu) => self.kpu_identity(x, Expr::X, kpu, Window::UNIT, y),
+                None if pool.op == ReduceOp::Mean => self.kpu_mean(x, &pool.window, y),
                 None => Ok(false),
             },
+            Op::Reduce { op: ReduceOp::Mean, axes } if self.has_bytes(x) && axes[..] == [2, 3] => {
+                let kernel = [self.graph.shape(x)[2], self.graph.shape(x)[3]];
+                self.kpu_mean(x, &Window { kernel, ..Window::UNIT }, y)
+            }
             Op::Binary(op) => Ok(self.sum_in_kpu(node, *op)? || self.quantized_binary(node, *op)?),
             Op::Concat { axis } if node.inputs.iter().all(|&id| self.has_bytes(id)) => {
                 if *axis == 1 && self.graph.shape(y).len() == 4 && self.concat_in_kpu(node)? {

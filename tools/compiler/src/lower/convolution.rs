@@ -41,9 +41,7 @@ impl<'g> Lowering<'g> {
         let Some((channels, _)) = self.planes(input) else { return Ok(false) };
         let out_channels = conv.bias.len();
         let w = &conv.window;
-        let small = w.kernel == [1, 1] || w.kernel == [3, 3];
-        if !small
-            || w.dilation != [1, 1]
+        if !is_small(w)
             || channels.max(out_channels) > MAX_CHANNELS
             || !self.weights_fit(&conv.weights)
         {
@@ -94,23 +92,13 @@ impl<'g> Lowering<'g> {
 
     /// A matrix product with constant weights as a convolution of one pixel.
     pub(super) fn kpu_matmul(&mut self, node: &'g Node, bias: &'g [f32]) -> Result<bool, Problem> {
-        let (input, b) = (node.inputs[0], node.inputs[1]);
-        let (Some(data), &[k, columns]) = (&self.graph.tensors[b].data, self.graph.shape(b)) else {
-            return Ok(false);
-        };
-        let is_vector = self.graph.shape(input) == [1, k];
-        if !is_vector
-            || k.max(columns) > MAX_CHANNELS
-            || data.len() < self.options.output_quantize_threshold
-            || !self.weights_fit(data)
-        {
-            return Ok(false);
-        }
+        let input = node.inputs[0];
+        let Some(weights) = self.kpu_weights(node) else { return Ok(false) };
         let taken = self.taken.clone();
         let (function, output) = self.function_behind(node.output, |_| true);
         let plan = Plan {
             input,
-            weights: crate::eval::transpose(&[1, 0], data, &[k, columns]).into(),
+            weights: weights.into(),
             bias: bias.into(),
             depthwise: false,
             window: Window::UNIT,
@@ -124,6 +112,19 @@ impl<'g> Lowering<'g> {
             self.taken = taken;
         }
         Ok(done)
+    }
+
+    /// The weights of a matrix product that the KPU can do, one row for each result.
+    fn kpu_weights(&self, node: &Node) -> Option<Vec<f32>> {
+        let (input, b) = (node.inputs[0], node.inputs[1]);
+        let (Some(data), &[k, columns]) = (&self.graph.tensors[b].data, self.graph.shape(b)) else {
+            return None;
+        };
+        (self.graph.shape(input) == [1, k]
+            && k.max(columns) <= MAX_CHANNELS
+            && data.len() >= self.options.output_quantize_threshold
+            && self.weights_fit(data))
+        .then(|| crate::eval::transpose(&[1, 0], data, &[k, columns]))
     }
 
     /// A function, a pool or a change of scale as a depthwise layer that passes its input on.
@@ -151,6 +152,48 @@ impl<'g> Lowering<'g> {
             output,
         };
         self.run_plan(&plan)
+    }
+
+    /// Means over windows of 3x3 as a depthwise convolution: exact sums, rounded once. Only
+    /// where the KPU reads them: for the CPU they would be in float.
+    pub(super) fn kpu_mean(
+        &mut self,
+        input: TensorId,
+        window: &Window,
+        output: TensorId,
+    ) -> Result<bool, Problem> {
+        let Some((channels, _)) = self.planes(input) else { return Ok(false) };
+        let nine = window.kernel == [3, 3] && window.dilation == [1, 1] && window.is_unpadded();
+        if !nine || channels > MAX_CHANNELS || !self.feeds_kpu(output) {
+            return Ok(false);
+        }
+        let plan = Plan {
+            input,
+            weights: vec![1.0 / 9.0; 9 * channels].into(),
+            bias: vec![0.0; channels].into(),
+            depthwise: channels > 1,
+            window: window.clone(),
+            function: Expr::X,
+            range: self.range(output),
+            pool: KpuPool::None,
+            output,
+        };
+        self.run_plan(&plan)
+    }
+
+    /// Whether all that read a tensor are likely to be KPU layers.
+    fn feeds_kpu(&self, id: TensorId) -> bool {
+        let readers = || self.graph.nodes.iter().filter(|n| n.inputs.contains(&id));
+        let is_kpu = |node: &Node| match &node.op {
+            Op::Conv2d(conv) => {
+                is_small(&conv.window)
+                    && conv.bias.len().max(self.graph.shape(id)[1]) <= MAX_CHANNELS
+            }
+            Op::MatMul { .. } => self.kpu_weights(node).is_some(),
+            Op::Reshape => self.feeds_kpu(node.output),
+            _ => false,
+        };
+        readers().count() == self.graph.readers(id) && readers().all(is_kpu)
     }
 
     /// The layer that passes a tensor on with other parameters for its bytes.
@@ -240,9 +283,10 @@ impl<'g> Lowering<'g> {
     /// reads it one line further down and keeps the upper pixels.
     fn second_pixel(&mut self, plan: &Plan<'_>, walks: [Walk; 2]) -> Result<bool, Problem> {
         let Some((_, inner)) = self.planes(plan.input) else { return Ok(false) };
-        let frame = match self.homes[plan.input].kpu {
-            Some(home) if home.frame.is_exact() => home.frame,
-            None => Frame::exact(inner),
+        // What comes from the CPU can get a border there, for a result that the KPU can read again.
+        let (frame, smallest) = match self.homes[plan.input].kpu {
+            Some(home) if home.frame.is_exact() => (home.frame, 1),
+            None => (Frame::exact(inner), 4),
             Some(_) => return Ok(false),
         };
         let starts = walks.map(|w| w.radius.checked_sub(w.pad.0));
@@ -251,7 +295,7 @@ impl<'g> Lowering<'g> {
         let whole = [0, 1].map(|a| Walk { count: inner[a], ..whole[a] });
         let (Some(full), true) = (
             frame.walked(whole, [0, 0]),
-            (0..2).all(|a| walks[a].count == inner[a] / 2 && inner[a] / 2 >= 4),
+            (0..2).all(|a| walks[a].count == inner[a] / 2 && inner[a] / 2 >= smallest),
         ) else {
             return Ok(false);
         };
@@ -356,6 +400,11 @@ impl<'g> Lowering<'g> {
             parameters,
         }
     }
+}
+
+/// Whether the KPU has a kernel of this size.
+pub(super) fn is_small(window: &Window) -> bool {
+    matches!(window.kernel, [1, 1] | [3, 3]) && window.dilation == [1, 1]
 }
 
 /// The KPU's pool for a pool of the graph that needs no border.

@@ -17,7 +17,7 @@ pub struct Frame {
     pub clean: bool,
 }
 
-/// The smallest image that nncase gives to the KPU, in each direction.
+/// The smallest image that nncase lets the KPU read, in each direction; results may be smaller.
 const SMALLEST: usize = 4;
 /// The largest images, (height, width).
 const LARGEST: [usize; 2] = [512, 512];
@@ -48,7 +48,7 @@ impl Frame {
         self.size == self.inner
     }
 
-    /// Whether the KPU has images of this size.
+    /// Whether the KPU can read images of this size.
     pub fn is_possible(&self) -> bool {
         (0..2).all(|a| self.size[a] >= SMALLEST && self.size[a] <= LARGEST[a])
     }
@@ -83,10 +83,11 @@ impl Frame {
             }
         }
         out.clean = out.is_exact();
-        (self.is_possible() && out.is_possible()).then_some(out)
+        self.is_possible().then_some(out)
     }
 
-    /// The smallest clean frame for a tensor of `inner` over which a layer can walk.
+    /// The smallest clean frame for a tensor of `inner` over which a layer can walk, and another one
+    /// over the result.
     pub fn fresh(inner: [usize; 2], walks: [Walk; 2], offset: [usize; 2]) -> Option<Frame> {
         let mut found = Frame::exact(inner);
         for axis in 0..2 {
@@ -104,7 +105,9 @@ impl Frame {
                         clean: true,
                     };
                     frame.size = [size; 2];
-                    frame.walked([walks[axis]; 2], [offset[axis]; 2]).is_some()
+                    frame
+                        .walked([walks[axis]; 2], [offset[axis]; 2])
+                        .is_some_and(|out| out.is_possible())
                 })
                 .min_by_key(|&(before, size)| (size, before))?;
             (found.before[axis], found.size[axis]) = (before, size);

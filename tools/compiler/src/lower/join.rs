@@ -11,7 +11,7 @@ use maix_kpu::{
     tensor::{Dtype, ImageShape},
 };
 
-use super::{Frame, KpuHome, Lowering};
+use super::{Frame, KpuHome, Lowering, convolution::is_small};
 use crate::{
     estimate::{Clocks, Work},
     graph::{BinaryOp, Graph, Node, Op, TensorId},
@@ -122,7 +122,7 @@ fn is_made_by_kpu(graph: &Graph, id: TensorId) -> bool {
     graph.producer(id).is_some_and(|at| {
         let node = &graph.nodes[at];
         match &node.op {
-            Op::Conv2d(conv) => matches!(conv.window.kernel, [1, 1] | [3, 3]),
+            Op::Conv2d(conv) => is_small(&conv.window),
             Op::Map(_) | Op::Pool(_) | Op::Binary(BinaryOp::Add | BinaryOp::Sub) => {
                 node.inputs.iter().all(|&x| is_made_by_kpu(graph, x))
             }
@@ -208,11 +208,9 @@ impl<'g> Lowering<'g> {
     fn common_frame(&self, tensors: &[TensorId]) -> Option<Frame> {
         let mut frames = tensors.iter().map(|&id| self.homes[id].kpu.map(|home| home.frame));
         let first = frames.next()?;
-        if frames.all(|f| f == first) && first.is_some() {
-            return first;
-        }
+        let common = first.filter(|_| frames.all(|f| f == first));
         let exact = Frame::exact(self.planes(tensors[0])?.1);
-        exact.is_possible().then_some(exact)
+        Some(common.unwrap_or(exact)).filter(Frame::is_possible)
     }
 
     /// Joins images by their place in KPU RAM.

@@ -119,6 +119,15 @@ mod tests {
 
     use super::*;
 
+    /// What the KPU makes of one row of input bytes.
+    fn byte(parameters: &Parameters, inputs: &[u8]) -> u8 {
+        let product = |(&x, &w): (&u8, &u8)| i64::from(x) * i64::from(i32::from(w) - WEIGHT_ZERO);
+        let sum: i64 = inputs.iter().zip(&parameters.weights).map(product).sum();
+        let bn = parameters.batch_norm[0];
+        let value = ((sum * i64::from(bn.mul)) >> bn.shift) + i64::from(bn.add);
+        parameters.activation.apply(value, Rounding::default())
+    }
+
     proptest! {
         /// Two bytes with scales and zero points of their own, added by the KPU.
         #[test]
@@ -142,13 +151,32 @@ mod tests {
                 output_offset: 0.0,
             }
             .quantize();
-            let tap = |i: usize| i64::from(bytes[i]) * (i64::from(parameters.weights[i]) - i64::from(WEIGHT_ZERO));
-            let bn = parameters.batch_norm[0];
-            let v = (((tap(0) + tap(1)) * i64::from(bn.mul)) >> bn.shift) + i64::from(bn.add);
-            let got = parameters.activation.apply(v, Rounding::default());
             let real: f32 = (0..2).map(|i| (f32::from(bytes[i]) - q[i].zero) * q[i].scale).sum();
-            let expected = real / output.scale + output.zero;
+            let (got, expected) = (byte(&parameters, &bytes), real / output.scale + output.zero);
             prop_assert!((f32::from(got) - expected).abs() <= 1.0, "{got} for {expected}");
+        }
+
+        /// The mean of nine bytes.
+        #[test]
+        fn a_mean_is_rounded_once(
+            bytes in prop::array::uniform9(0u8..=255),
+            zero in 0u8..=255,
+        ) {
+            let q = QParam { scale: 0.1, zero: zero.into() };
+            let parameters = Convolution {
+                weights: &[1.0 / 9.0; 9],
+                bias: &[0.0],
+                input_means: &|_, _| 0.0,
+                input_scale: q.scale,
+                input_zero: &|_, _| q.zero,
+                function: &Expr::X,
+                range: q.range(),
+                output: q,
+                output_offset: 0.0,
+            }
+            .quantize();
+            let (got, sum) = (byte(&parameters, &bytes), bytes.iter().map(|&b| f32::from(b)).sum::<f32>());
+            prop_assert!((f32::from(got) - sum / 9.0).abs() <= 0.65, "{got} for {}", sum / 9.0);
         }
     }
 }
