@@ -324,7 +324,7 @@ impl Parts<'_> {
                 self.add(at, if value(x).dtype == Dtype::U8 { 23 } else { 22 }, &body, &[])
             }
             StepOp::Pad { .. } | StepOp::Slice { .. } => Err(
-                "version 3 cannot frame or crop an image; the KPU needs images of 4x4 and more, and even sizes where a layer halves them"
+                "version 3 cannot frame or crop an image; the KPU reads images of 4x4 and more, of even sizes where a convolution has step 2"
                     .into(),
             ),
             _ => lacks(),
