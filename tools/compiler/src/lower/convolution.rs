@@ -41,13 +41,11 @@ impl<'g> Lowering<'g> {
         let Some((channels, _)) = self.planes(input) else { return Ok(false) };
         let out_channels = conv.bias.len();
         let w = &conv.window;
-        if !is_small(w)
-            || channels.max(out_channels) > MAX_CHANNELS
-            || !self.weights_fit(&conv.weights)
-        {
+        if channels.max(out_channels) > MAX_CHANNELS || !self.weights_fit(&conv.weights) {
             return Ok(false);
         }
-        let depthwise = conv.groups == channels && channels == out_channels && channels > 1;
+        let depthwise =
+            conv.groups == channels && channels == out_channels && channels > 1 && is_small(w);
         let weights = if depthwise || conv.groups == 1 {
             std::borrow::Cow::Borrowed(&conv.weights[..])
         } else if channels * out_channels * w.kernel[0] * w.kernel[1] <= MAX_FILLED_WEIGHTS {
@@ -186,7 +184,7 @@ impl<'g> Lowering<'g> {
         let readers = || self.graph.nodes.iter().filter(|n| n.inputs.contains(&id));
         let is_kpu = |node: &Node| match &node.op {
             Op::Conv2d(conv) => {
-                is_small(&conv.window)
+                is_handy(&conv.window)
                     && conv.bias.len().max(self.graph.shape(id)[1]) <= MAX_CHANNELS
             }
             Op::MatMul { .. } => self.kpu_weights(node).is_some(),
@@ -198,13 +196,25 @@ impl<'g> Lowering<'g> {
 
     /// The layer that passes a tensor on with other parameters for its bytes.
     pub(super) fn identity(&self, id: TensorId, q: QParam) -> KpuLayer {
+        self.moved(id, [0, 0], q)
+    }
+
+    /// The layer that passes on, for each pixel, the one at a distance of at most 1 along each axis.
+    pub(super) fn moved(&self, id: TensorId, by: [isize; 2], q: QParam) -> KpuLayer {
         let channels = self.planes(id).map_or(1, |p| p.0);
+        let (taps, window) = if by == [0, 0] {
+            (vec![1.0], Window::UNIT)
+        } else {
+            let mut taps = vec![0.0; 9];
+            taps[(4 + 3 * by[0] + by[1]) as usize] = 1.0;
+            (taps, Window { kernel: [3, 3], ..Window::UNIT })
+        };
         let plan = Plan {
             input: id,
-            weights: vec![1.0; channels].into(),
+            weights: taps.repeat(channels).into(),
             bias: vec![0.0; channels].into(),
             depthwise: channels > 1,
-            window: Window::UNIT,
+            window,
             function: Expr::X,
             range: self.q(id).range(),
             pool: KpuPool::None,
@@ -235,6 +245,9 @@ impl<'g> Lowering<'g> {
 
     /// Emits the layer in the cheapest way that works.
     pub(super) fn run_plan(&mut self, plan: &Plan<'_>) -> Result<bool, Problem> {
+        if !is_small(&plan.window) {
+            return self.run_shifted(plan);
+        }
         let Some((_, inner)) = self.planes(plan.input) else { return Ok(false) };
         let stride = plan.window.stride;
         if stride[0] != stride[1] || !matches!(stride[0], 1 | 2 | 4) {
@@ -383,12 +396,7 @@ impl<'g> Lowering<'g> {
             function,
             range: plan.range,
             output,
-            // The pool rounds down; what it loses on average is added before.
-            output_offset: match pool {
-                KpuPool::Mean2 => 3.0 / 8.0,
-                KpuPool::Mean4 => 15.0 / 32.0,
-                _ => 0.0,
-            },
+            output_offset: lost_by(pool),
         }
         .quantize();
         KpuLayer {
@@ -402,9 +410,23 @@ impl<'g> Lowering<'g> {
     }
 }
 
+/// What a pool loses on average because it rounds down, in bytes.
+pub(super) fn lost_by(pool: KpuPool) -> f32 {
+    match pool {
+        KpuPool::Mean2 => 3.0 / 8.0,
+        KpuPool::Mean4 => 15.0 / 32.0,
+        _ => 0.0,
+    }
+}
+
 /// Whether the KPU has a kernel of this size.
 pub(super) fn is_small(window: &Window) -> bool {
     matches!(window.kernel, [1, 1] | [3, 3]) && window.dilation == [1, 1]
+}
+
+/// Whether a convolution with this kernel is likely to run on the KPU.
+pub(super) fn is_handy(window: &Window) -> bool {
+    (0..2).all(|axis| window.extent(axis) <= 7)
 }
 
 /// The KPU's pool for a pool of the graph that needs no border.

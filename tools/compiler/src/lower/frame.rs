@@ -43,6 +43,12 @@ impl Frame {
         Self { before: [0, 0], inner, size: inner, clean: true }
     }
 
+    /// The smallest image for a tensor that the KPU can read and step over, clean around it.
+    pub fn framed(inner: [usize; 2], stride: [usize; 2]) -> Self {
+        let size = |axis: usize| inner[axis].max(SMALLEST).next_multiple_of(stride[axis]);
+        Self { size: [size(0), size(1)], ..Self::exact(inner) }
+    }
+
     /// Whether the image is the tensor.
     pub fn is_exact(&self) -> bool {
         self.size == self.inner

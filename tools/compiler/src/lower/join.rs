@@ -11,7 +11,7 @@ use maix_kpu::{
     tensor::{Dtype, ImageShape},
 };
 
-use super::{Frame, KpuHome, Lowering, convolution::is_small};
+use super::{Frame, KpuHome, Lowering, convolution::is_handy};
 use crate::{
     estimate::{Clocks, Work},
     graph::{BinaryOp, Graph, Node, Op, TensorId},
@@ -122,7 +122,7 @@ fn is_made_by_kpu(graph: &Graph, id: TensorId) -> bool {
     graph.producer(id).is_some_and(|at| {
         let node = &graph.nodes[at];
         match &node.op {
-            Op::Conv2d(conv) => is_small(&conv.window),
+            Op::Conv2d(conv) => is_handy(&conv.window),
             Op::Map(_) | Op::Pool(_) | Op::Binary(BinaryOp::Add | BinaryOp::Sub) => {
                 node.inputs.iter().all(|&x| is_made_by_kpu(graph, x))
             }
@@ -268,6 +268,6 @@ impl<'g> Lowering<'g> {
 }
 
 /// Rows from the beginning of an image to its channel `first`.
-fn rows_before(first: usize, image: ImageShape) -> usize {
+pub(super) fn rows_before(first: usize, image: ImageShape) -> usize {
     rows(ImageShape::new(first, image.height, image.width))
 }
