@@ -5,6 +5,8 @@ pub mod operator;
 mod options;
 pub mod range;
 
+pub use check::MAX_NNIL;
+
 use self::range::{Range, Shape4};
 use super::{
     Model,

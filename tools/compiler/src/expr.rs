@@ -37,6 +37,33 @@ impl Expr {
         }
     }
 
+    /// The byte code of opcode 0x14 (docs/formats.md) for the expression.
+    pub fn nnil(&self) -> Vec<u8> {
+        let mut code = Vec::new();
+        self.push_nnil(&mut code);
+        code.push(0xA0);
+        code
+    }
+
+    fn push_nnil(&self, code: &mut Vec<u8>) {
+        match self {
+            Expr::X => code.push(0x03),
+            Expr::Const(value) => {
+                code.push(0x06);
+                code.extend(value.to_le_bytes());
+            }
+            Expr::Unary(op, a) => {
+                a.push_nnil(code);
+                code.push(0x20 + *op as u8);
+            }
+            Expr::Binary(op, a, b) => {
+                a.push_nnil(code);
+                b.push_nnil(code);
+                code.push(0x40 + *op as u8);
+            }
+        }
+    }
+
     /// The expression with `inner` in place of the variable.
     pub fn of(&self, inner: &Expr) -> Expr {
         match self {

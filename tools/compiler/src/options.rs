@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use crate::import::InputFormat;
 
+/// Opcode of table lookups, which some firmwares lack.
+pub const TABLE_LOOKUP: u32 = 0x12;
+/// Opcode of functions as byte code, which some firmwares lack.
+pub const NNIL: u32 = 0x14;
+
 /// Options of a compilation.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -42,10 +47,12 @@ pub struct Options {
     pub max_allocator_solve_secs: u32,
     /// Version of the kmodel to write.
     pub kmodel_version: KmodelVersion,
-    /// Opcodes beyond those that every MaixPy firmware has.
+    /// Opcodes beyond those that every MaixPy firmware has: [`TABLE_LOOKUP`], [`NNIL`].
     pub allowed_ops: Vec<u32>,
     /// Class names for the metadata.
     pub labels: Vec<String>,
+    /// The graph after each pass is kept, for `--dump-ir`.
+    pub keep_passes: bool,
 }
 
 /// What numbers are made of.
@@ -117,6 +124,7 @@ impl Default for Options {
             kmodel_version: KmodelVersion::V4,
             allowed_ops: Vec::new(),
             labels: Vec::new(),
+            keep_passes: false,
         }
     }
 }
@@ -131,6 +139,11 @@ impl Options {
     pub fn pixel_range(&self) -> (f32, f32) {
         let at = |pixel: f32| (pixel - self.input_mean) / self.input_std;
         self.input_range.unwrap_or((at(0.0), at(1.0)))
+    }
+
+    /// Whether the firmware has an opcode that not all have.
+    pub fn allows(&self, opcode: u32) -> bool {
+        self.kmodel_version == KmodelVersion::V4 && self.allowed_ops.contains(&opcode)
     }
 
     /// Whether mean, std or range were given.

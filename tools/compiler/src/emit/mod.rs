@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::{
     graph::{ReduceOp, Window},
     memory::{self, Need},
-    options::KmodelVersion,
+    options::{KmodelVersion, NNIL, TABLE_LOOKUP},
     program::{Clamp, Factors, KpuLayer, Place, Program, Shape, Step, StepOp, ValueId},
     quantize::kpu::WEIGHT_ZERO,
 };
@@ -410,8 +410,9 @@ impl Writer<'_> {
                 self.factors(*b);
                 [scale.offset, scale.mul, scale.shift].iter().for_each(|&v| self.i32(v));
             }
+            StepOp::Nnil { code } => self.bytes.extend_from_slice(code),
             StepOp::Upload => self.shape(shape(out)),
-            StepOp::Kpu(_) | StepOp::Concat { .. } => {}
+            StepOp::Lookup | StepOp::Kpu(_) | StepOp::Concat { .. } => {}
         }
         Ok(())
     }
@@ -493,7 +494,9 @@ fn opcode(op: &StepOp) -> u32 {
         StepOp::Unary(_) => 0x0E,
         StepOp::QuantizedMatMul { .. } => 0x10,
         StepOp::QuantizedBinary { .. } => 0x11,
+        StepOp::Lookup => TABLE_LOOKUP,
         StepOp::ConvTranspose { .. } => 0x13,
+        StepOp::Nnil { .. } => NNIL,
         StepOp::Upload => 0x2001,
         StepOp::Kpu(_) => 0x2002,
     }

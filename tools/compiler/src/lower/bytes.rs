@@ -5,10 +5,11 @@ use maix_kpu::tensor::Dtype;
 use super::{Frame, KpuHome, Lowering, convolution::kpu_pool, float::resize_step};
 use crate::{
     expr::Expr,
-    graph::{BinaryOp, Node, Op, ReduceOp, Window},
+    graph::{BinaryOp, Node, Op, ReduceOp, TensorId, Window},
+    options::TABLE_LOOKUP,
     problem::Problem,
-    program::{Factors, StepOp},
-    quantize::fixed_point,
+    program::{Factors, StepOp, ValueId},
+    quantize::{QParam, fixed_point},
 };
 
 impl<'g> Lowering<'g> {
@@ -17,19 +18,32 @@ impl<'g> Lowering<'g> {
         let (x, y) = (node.inputs[0], node.output);
         match &node.op {
             Op::Conv2d(conv) => self.kpu_conv(node, conv),
-            Op::MatMul { bias } => self.kpu_matmul(node, bias),
+            Op::MatMul { bias } => {
+                Ok(self.kpu_matmul(node, bias)? || self.byte_matmul(node, bias)?)
+            }
+            Op::Map(f)
+                if self.homes[x].byte.is_some()
+                    && self.homes[x].kpu.is_none()
+                    && self.options.allows(TABLE_LOOKUP)
+                    && !self.feeds_kpu(y) =>
+            {
+                let bytes = self.byte(x)?;
+                let value = self.lookup(bytes, x, f, self.q(y), Some(y));
+                self.homes[y].byte = Some(value);
+                Ok(true)
+            }
             Op::Map(f) if self.has_bytes(x) => {
                 let pool = maix_kpu::kpu::layer::Pool::None;
                 self.kpu_identity(x, f.clone(), pool, Window::UNIT, y)
             }
             Op::Pool(pool) if self.has_bytes(x) => match kpu_pool(pool) {
                 Some(kpu) => self.kpu_identity(x, Expr::X, kpu, Window::UNIT, y),
-                None if pool.op == ReduceOp::Mean => self.kpu_mean(x, &pool.window, y),
+                None if pool.op == ReduceOp::Mean => self.mean(x, &pool.window, y),
                 None => Ok(false),
             },
             Op::Reduce { op: ReduceOp::Mean, axes } if self.has_bytes(x) && axes[..] == [2, 3] => {
                 let kernel = [self.graph.shape(x)[2], self.graph.shape(x)[3]];
-                self.kpu_mean(x, &Window { kernel, ..Window::UNIT }, y)
+                self.mean(x, &Window { kernel, ..Window::UNIT }, y)
             }
             Op::Binary(op) => Ok(self.sum_in_kpu(node, *op)? || self.quantized_binary(node, *op)?),
             Op::Concat { axis } if node.inputs.iter().all(|&id| self.has_bytes(id)) => {
@@ -45,6 +59,9 @@ impl<'g> Lowering<'g> {
                 self.define_byte(op, parts, y)
             }
             Op::Reshape if self.has_bytes(x) => {
+                if self.dense_over_image(node)? {
+                    return Ok(true);
+                }
                 // One pixel of many channels is a vector of as many numbers.
                 if let (Some(home), Some(a), Some(b)) =
                     (self.homes[x].kpu, self.planes(x), self.planes(y))
@@ -92,7 +109,35 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    fn define_byte(&mut self, op: StepOp, reads: Vec<usize>, y: usize) -> Result<bool, Problem> {
+    /// A function of bytes as a table.
+    pub(super) fn lookup(
+        &mut self,
+        bytes: ValueId,
+        x: TensorId,
+        f: &Expr,
+        out: QParam,
+        tensor: Option<TensorId>,
+    ) -> ValueId {
+        let q = self.q(x);
+        let real = |byte: u8| (f32::from(byte) - q.zero) * q.scale;
+        let table = (0..=255).map(|byte| out.quantize(f.eval(real(byte)))).collect();
+        let table = self.program.constant_bytes(Dtype::U8, [1, 1, 1, 256], table);
+        let shape = self.program.values[bytes].shape;
+        self.push(StepOp::Lookup, vec![bytes, table], Dtype::U8, shape, tensor)
+    }
+
+    /// The mean over windows that no pool of the KPU has.
+    fn mean(&mut self, x: TensorId, window: &Window, y: TensorId) -> Result<bool, Problem> {
+        let whole = window.is_unpadded() && window.kernel[..] == self.graph.shape(x)[2..];
+        Ok(self.kpu_mean(x, window, y)? || (whole && self.byte_mean(x, y)?))
+    }
+
+    pub(super) fn define_byte(
+        &mut self,
+        op: StepOp,
+        reads: Vec<usize>,
+        y: usize,
+    ) -> Result<bool, Problem> {
         let shape = self.shape(y)?;
         let value = self.push(op, reads, Dtype::U8, shape, Some(y));
         self.homes[y].byte = Some(value);

@@ -11,6 +11,7 @@ use crate::{
     expr::Expr,
     graph::{Conv2d, Node, Op, Pool, ReduceOp, TensorId, Window},
     optimize::wide::MAX_CHANNELS,
+    options::KmodelVersion,
     problem::Problem,
     program::KpuLayer,
     quantize::{QParam, kpu::Convolution},
@@ -83,15 +84,52 @@ impl<'g> Lowering<'g> {
     }
 
     /// Whether the user lets these weights be quantized.
-    fn weights_fit(&self, weights: &[f32]) -> bool {
+    pub(super) fn weights_fit(&self, weights: &[f32]) -> bool {
         let (low, high) = weights.iter().fold((0f32, 0f32), |(l, h), &w| (l.min(w), h.max(w)));
         self.options.weights_quantize_threshold.is_none_or(|t| high - low <= t)
     }
 
     /// A matrix product with constant weights as a convolution of one pixel.
     pub(super) fn kpu_matmul(&mut self, node: &'g Node, bias: &'g [f32]) -> Result<bool, Problem> {
-        let input = node.inputs[0];
         let Some(weights) = self.kpu_weights(node) else { return Ok(false) };
+        let is_pixel = weights.len() / bias.len() <= MAX_CHANNELS;
+        Ok(is_pixel && self.dense(node, bias, node.inputs[0], weights, [1, 1])?)
+    }
+
+    /// A dense layer behind an image whose pixels it reads all, as a convolution as large as the image.
+    /// `node` is the reshape between them.
+    pub(super) fn dense_over_image(&mut self, node: &'g Node) -> Result<bool, Problem> {
+        // Version 3 takes a pixel out of an image of 4x4 only.
+        if self.options.kmodel_version == KmodelVersion::V3 {
+            return Ok(false);
+        }
+        let (x, graph) = (node.inputs[0], self.graph);
+        let (&[1, _, h, w], Some(next)) = (graph.shape(x), self.only_reader(node.output)) else {
+            return Ok(false);
+        };
+        let Op::MatMul { bias } = &graph.nodes[next].op else { return Ok(false) };
+        let weights = self.kpu_weights(&graph.nodes[next]);
+        let Some(weights) = weights.filter(|_| h * w > 1 && !self.float.contains(&next)) else {
+            return Ok(false);
+        };
+        let reshape = std::mem::replace(&mut self.at, next);
+        let done = self.dense(&graph.nodes[next], bias, x, weights, [h, w])?;
+        if done {
+            self.taken.insert(next);
+        }
+        self.at = reshape;
+        Ok(done)
+    }
+
+    /// A dense layer over the pixels of an image.
+    fn dense(
+        &mut self,
+        node: &'g Node,
+        bias: &'g [f32],
+        input: TensorId,
+        weights: Vec<f32>,
+        kernel: [usize; 2],
+    ) -> Result<bool, Problem> {
         let taken = self.taken.clone();
         let (function, output) = self.function_behind(node.output, |_| true);
         let plan = Plan {
@@ -99,7 +137,7 @@ impl<'g> Lowering<'g> {
             weights: weights.into(),
             bias: bias.into(),
             depthwise: false,
-            window: Window::UNIT,
+            window: Window { kernel, ..Window::UNIT },
             function,
             range: self.range(node.output),
             pool: KpuPool::None,
@@ -112,14 +150,14 @@ impl<'g> Lowering<'g> {
         Ok(done)
     }
 
-    /// The weights of a matrix product that the KPU can do, one row for each result.
+    /// The weights of a dense layer for which the KPU has enough results, one row for each.
     fn kpu_weights(&self, node: &Node) -> Option<Vec<f32>> {
         let (input, b) = (node.inputs[0], node.inputs[1]);
         let (Some(data), &[k, columns]) = (&self.graph.tensors[b].data, self.graph.shape(b)) else {
             return None;
         };
         (self.graph.shape(input) == [1, k]
-            && k.max(columns) <= MAX_CHANNELS
+            && columns <= MAX_CHANNELS
             && data.len() >= self.options.output_quantize_threshold
             && self.weights_fit(data))
         .then(|| crate::eval::transpose(&[1, 0], data, &[k, columns]))
@@ -180,14 +218,16 @@ impl<'g> Lowering<'g> {
     }
 
     /// Whether all that read a tensor are likely to be KPU layers.
-    fn feeds_kpu(&self, id: TensorId) -> bool {
+    pub(super) fn feeds_kpu(&self, id: TensorId) -> bool {
         let readers = || self.graph.nodes.iter().filter(|n| n.inputs.contains(&id));
         let is_kpu = |node: &Node| match &node.op {
             Op::Conv2d(conv) => {
                 is_handy(&conv.window)
                     && conv.bias.len().max(self.graph.shape(id)[1]) <= MAX_CHANNELS
             }
-            Op::MatMul { .. } => self.kpu_weights(node).is_some(),
+            Op::MatMul { .. } => {
+                self.kpu_weights(node).is_some() && self.graph.shape(id)[1] <= MAX_CHANNELS
+            }
             Op::Reshape => self.feeds_kpu(node.output),
             _ => false,
         };

@@ -1,11 +1,12 @@
 //! Operators that the CPU computes in single precision.
 
-use maix_kpu::tensor::Dtype;
+use maix_kpu::{model::v4::MAX_NNIL, tensor::Dtype};
 
 use super::Lowering;
 use crate::{
     expr::Expr,
     graph::{BinaryOp, Node, Op, Resize, TensorId},
+    options::NNIL,
     problem::Problem,
     program::{Clamp, FULL, Shape, StepOp, ValueId},
 };
@@ -286,8 +287,21 @@ impl<'g> Lowering<'g> {
         part
     }
 
-    /// A function of every element, operator by operator.
+    /// A function of every element: operator by operator, or as byte code where the firmware has it.
     pub(super) fn function(&mut self, f: &Expr, x: ValueId, tensor: Option<TensorId>) -> ValueId {
+        let is_one_step = |e: &Expr| matches!(e, Expr::X | Expr::Const(_));
+        let is_one_step = match f {
+            Expr::Unary(_, a) => is_one_step(a),
+            Expr::Binary(_, a, b) => is_one_step(a) && is_one_step(b),
+            _ => true,
+        };
+        if self.options.allows(NNIL) && !is_one_step {
+            let code = f.nnil();
+            if code.len() <= MAX_NNIL {
+                let shape = self.program.values[x].shape;
+                return self.push(StepOp::Nnil { code }, vec![x], Dtype::F32, shape, tensor);
+            }
+        }
         match self.term(f, x, tensor) {
             Term::Value(value) => value,
             Term::Const(c) => {

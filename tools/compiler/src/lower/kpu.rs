@@ -4,7 +4,9 @@ use maix_kpu::tensor::{Dtype, ImageShape};
 
 use super::{Frame, KpuHome, Lowering};
 use crate::{
+    expr::Expr,
     graph::TensorId,
+    options::TABLE_LOOKUP,
     problem::Problem,
     program::{KpuLayer, Place, StepOp, ValueId},
     quantize::QParam,
@@ -131,6 +133,9 @@ impl<'g> Lowering<'g> {
     pub(super) fn bytes_as(&mut self, id: TensorId, q: QParam) -> Result<ValueId, Problem> {
         if self.q(id) == q {
             return self.byte(id);
+        }
+        if let (Some(bytes), true) = (self.homes[id].byte, self.options.allows(TABLE_LOOKUP)) {
+            return Ok(self.lookup(bytes, id, &Expr::X, q, None));
         }
         let shape = self.shape(id)?;
         if let Some((channels, [h, w])) = self.planes(id)

@@ -10,6 +10,7 @@ mod float;
 mod frame;
 mod join;
 mod kpu;
+mod products;
 mod shifted;
 
 use std::collections::HashSet;
