@@ -53,8 +53,10 @@ pub struct Compiled {
     pub kmodel: Vec<u8>,
     /// What became of each node.
     pub report: Report,
-    /// The graph after all rewrites, for `--dump-ir`.
+    /// The graph after all rewrites.
     pub graph: Graph,
+    /// With [`Options::keep_passes`]: each pass that changed the graph, and the graph after it.
+    pub passes: Vec<(&'static str, Graph)>,
 }
 
 /// What takes long.
@@ -91,9 +93,17 @@ pub fn compile(
         })?;
     let imported = import::import(model, format, options.model_folder.as_deref())?;
     let (mut graph, mut warnings) = (imported.graph, imported.warnings);
-    optimize::optimize(&mut graph);
+    let mut passes = Vec::new();
+    let mut seen = |name, graph: &Graph| {
+        if options.keep_passes {
+            passes.push((name, graph.clone()));
+        }
+    };
+    seen("import", &graph);
+    optimize::optimize(&mut graph, &mut seen);
     if options.inference_type == ElementType::Uint8 {
         optimize::wide::split(&mut graph);
+        seen("split_wide", &graph);
     }
     if graph.nodes.is_empty() {
         return Err(vec![Problem::general(
@@ -114,6 +124,7 @@ pub fn compile(
         }
     };
     optimize::equalize::equalize(&mut graph, &mut calibration.stats);
+    seen("equalize", &graph);
     warnings.extend(calibration.skipped.iter().map(|s| format!("calibration: {s}; not used")));
     let qparams = if options.inference_type == ElementType::Uint8 {
         lower::qparams(&graph, options, &calibration.stats)
@@ -133,7 +144,7 @@ pub fn compile(
         .write(&mut |bytes| kmodel.extend_from_slice(bytes));
     let report =
         Report::new(&graph, &program, &emitted, kmodel.len(), &calibration, &errors, warnings);
-    Ok(Compiled { kmodel, report, graph })
+    Ok(Compiled { kmodel, report, graph, passes })
 }
 
 /// A kmodel, and how far each step's result is from the float model's.

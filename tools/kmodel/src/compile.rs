@@ -104,7 +104,8 @@ pub struct CompileOptions {
     /// Also write the table to this .html or .json file
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Write the graph after all rewrites to ir_optimized.dot in the working directory
+    /// Write the graph after each pass that changed it to the working directory: ir_00_import.dot and
+    /// so on
     #[arg(long)]
     dump_ir: bool,
     /// Print the range of the weights of every convolution and matrix product
@@ -220,6 +221,7 @@ impl CompileOptions {
             },
             allowed_ops: self.allow_ops.clone(),
             labels: labels.lines().map(str::to_string).collect(),
+            keep_passes: self.dump_ir,
         })
     }
 
@@ -283,8 +285,9 @@ pub fn run(arguments: &CompileOptions) -> Result<(), Vec<Failure>> {
     if arguments.dump_weights_range {
         print_weights(&compiled.graph);
     }
-    if arguments.dump_ir {
-        write(Path::new("ir_optimized.dot"), dot::graph(&compiled.graph).as_bytes())?;
+    for (index, (pass, graph)) in compiled.passes.iter().enumerate() {
+        let file = format!("ir_{index:02}_{pass}.dot");
+        write(Path::new(&file), dot::graph(graph).as_bytes())?;
     }
     let kmodel = arguments.with_metadata(compiled.kmodel).map_err(|e| vec![e])?;
     write(&arguments.out, &kmodel)?;

@@ -11,22 +11,32 @@ pub mod wide;
 
 use crate::graph::Graph;
 
-/// Applies all rewrites until none finds anything more.
-pub fn optimize(graph: &mut Graph) {
+/// Changes the graph, and says whether it did.
+type Rewrite = fn(&mut Graph) -> bool;
+
+/// Applies all rewrites until none finds anything more; `seen` is shown the graph after each that
+/// found something.
+pub fn optimize(graph: &mut Graph, seen: &mut dyn FnMut(&'static str, &Graph)) {
+    const REWRITES: [(&str, Rewrite); 6] = [
+        ("fuse_activations", activations::fuse),
+        ("move_before_max_pool", activations::move_before_max_pool),
+        ("fold_batch_norm", batch_norm::fold),
+        ("fuse_pads", pads::fuse),
+        ("simplify_shapes", shapes::simplify),
+        ("transpose_weights", shapes::transpose_matmul_weights),
+    ];
     constants::fold(graph);
+    seen("fold_constants", graph);
     resize::to_matrices(graph);
-    loop {
-        let changed = [
-            activations::fuse,
-            activations::move_before_max_pool,
-            batch_norm::fold,
-            pads::fuse,
-            shapes::simplify,
-            shapes::transpose_matmul_weights,
-        ]
-        .map(|rewrite| rewrite(graph));
-        if !changed.contains(&true) {
-            break;
+    seen("rewrite_resizes", graph);
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for (name, rewrite) in REWRITES {
+            if rewrite(graph) {
+                changed = true;
+                seen(name, graph);
+            }
         }
     }
     graph.remove_unread();

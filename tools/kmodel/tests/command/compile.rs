@@ -95,8 +95,17 @@ fn nccs_command_lines_work_through_a_link() {
     assert_eq!(status, Some(0), "{errors}");
     assert!(errors.is_empty(), "no progress bar outside a terminal: {errors}");
     assert_eq!(digit_of(&folder.path("m.kmodel")), "4");
-    let graph = String::from_utf8(folder.read("ir_optimized.dot")).unwrap();
-    assert!(graph.starts_with("digraph") && graph.contains("softmax"), "{graph}");
+    let mut passes: Vec<String> = std::fs::read_dir(folder.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("ir_"))
+        .collect();
+    passes.sort();
+    assert!(passes.len() > 3 && passes[0] == "ir_00_import.dot", "{passes:?}");
+    for pass in &passes {
+        let graph = String::from_utf8(folder.read(pass)).unwrap();
+        assert!(graph.starts_with("digraph") && graph.contains("softmax"), "{pass}: {graph}");
+    }
 
     let (status, ..) = ncc(&["infer", "m.kmodel", "out", "--dataset", &example("mnist/pictures")]);
     assert_eq!(status, Some(0));
