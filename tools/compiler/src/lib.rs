@@ -104,6 +104,11 @@ pub fn compile(
     if options.inference_type == ElementType::Uint8 {
         optimize::wide::split(&mut graph);
         seen("split_wide", &graph);
+        // Version 3 cannot cut.
+        if options.kmodel_version == KmodelVersion::V4 {
+            optimize::tall::split(&mut graph);
+            seen("split_tall", &graph);
+        }
     }
     if graph.nodes.is_empty() {
         return Err(vec![Problem::general(

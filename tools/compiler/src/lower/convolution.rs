@@ -460,17 +460,17 @@ pub(super) fn lost_by(pool: KpuPool) -> f32 {
 }
 
 /// Whether the KPU has a kernel of this size.
-pub(super) fn is_small(window: &Window) -> bool {
+pub(crate) fn is_small(window: &Window) -> bool {
     matches!(window.kernel, [1, 1] | [3, 3]) && window.dilation == [1, 1]
 }
 
 /// Whether a convolution with this kernel is likely to run on the KPU.
-pub(super) fn is_handy(window: &Window) -> bool {
+pub(crate) fn is_handy(window: &Window) -> bool {
     (0..2).all(|axis| window.extent(axis) <= 7)
 }
 
 /// The KPU's pool for a pool of the graph that needs no border.
-pub(super) fn kpu_pool(pool: &Pool) -> Option<KpuPool> {
+pub(crate) fn kpu_pool(pool: &Pool) -> Option<KpuPool> {
     let w = &pool.window;
     if w.dilation != [1, 1] {
         return None;

@@ -5,7 +5,7 @@
 //! in KPU RAM. An operator asks for the form that it needs; what is missing is made then, once.
 
 mod bytes;
-mod convolution;
+pub(crate) mod convolution;
 mod float;
 mod frame;
 mod join;

@@ -7,6 +7,7 @@ pub mod equalize;
 mod pads;
 mod resize;
 mod shapes;
+pub mod tall;
 pub mod wide;
 
 use crate::graph::Graph;

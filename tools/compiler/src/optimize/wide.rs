@@ -1,6 +1,9 @@
 //! A convolution with more results than a KPU image has channels becomes several, side by side.
 
-use crate::graph::{Conv2d, Graph, Node, Op};
+use crate::{
+    graph::{Conv2d, Graph, Node, Op},
+    lower::convolution::is_small,
+};
 
 /// Most channels of a KPU image.
 pub const MAX_CHANNELS: usize = 1024;
@@ -10,7 +13,7 @@ pub fn split(graph: &mut Graph) {
     for at in (0..graph.nodes.len()).rev() {
         let Op::Conv2d(conv) = &graph.nodes[at].op else { continue };
         let (channels, window) = (conv.bias.len(), &conv.window);
-        let small = matches!(window.kernel, [1, 1] | [3, 3]) && window.dilation == [1, 1];
+        let small = is_small(window);
         let input = graph.shape(graph.nodes[at].inputs[0])[1];
         if channels <= MAX_CHANNELS || input > MAX_CHANNELS || conv.groups != 1 || !small {
             continue;
@@ -56,7 +59,7 @@ pub fn split(graph: &mut Graph) {
 }
 
 /// The function that alone reads a node's result.
-fn function_behind(graph: &Graph, at: usize) -> Option<usize> {
+pub(super) fn function_behind(graph: &Graph, at: usize) -> Option<usize> {
     let y = graph.nodes[at].output;
     let next = graph.nodes.iter().position(|n| n.inputs.contains(&y))?;
     (graph.readers(y) == 1 && matches!(graph.nodes[next].op, Op::Map(_))).then_some(next)
