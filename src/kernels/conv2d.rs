@@ -1,7 +1,11 @@
 //! Float convolution, normal and depthwise.
 
+use bytemuck::cast_slice;
+
 use super::Clamp;
-use super::convolution::{Arithmetic, Convolution, convolve, convolve_fast};
+use super::blocked::Bias;
+use super::convolution::{Convolution, convolve, convolve_fast};
+use super::numbers;
 use crate::level::Level;
 use crate::math::fma;
 
@@ -32,9 +36,9 @@ pub(crate) fn conv2d_at(
     bias: &[f32],
     y: &mut [f32],
 ) -> Option<()> {
-    let finish = |sum| p.clamp.apply(sum);
-    let arithmetic = Arithmetic { input_offset: 0.0, filter_offset: (), finish };
-    convolve_fast(level, &p.sizes, (x, weights, bias), y, arithmetic)
+    p.sizes.fits(x.len(), weights.len(), bias.len(), y.len())?;
+    let bias = Bias::Rows(cast_slice(bias));
+    convolve_fast(&p.sizes, bias, &mut numbers::floats(level, p.clamp, x, weights, y))
 }
 
 /// [`conv2d`] in the words of its definition, for comparison.

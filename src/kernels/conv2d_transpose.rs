@@ -85,7 +85,7 @@ pub fn conv2d_transpose(
                 }
             }
         }
-        y.iter_mut().for_each(|y| *y = p.clamp.apply(*y));
+        p.clamp.limit(y);
     }
     Some(())
 }

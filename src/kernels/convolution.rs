@@ -1,14 +1,11 @@
 //! What float and quantized convolutions share: sizes, and the plain walk over the taps.
 
-use core::ops::Range;
-
 use super::Layout;
-use super::blocked::{Element, Narrow, Product};
-use super::depthwise::{self, Depthwise};
-use super::pack::{Patches, Tile};
-use super::simd::Lanes;
+use super::blocked::{Bias, Product, Scratch};
+use super::depthwise;
+use super::numbers::Numbers;
+use super::pack::Patches;
 use super::window::Window;
-use crate::level::Level;
 use crate::tensor::{Shape, elements};
 
 /// Sizes of a convolution. Depthwise is `groups == out_channels`.
@@ -137,190 +134,45 @@ pub(crate) fn convolve<X: Copy, W: Copy, A: Copy, Y>(
     Some(())
 }
 
-/// An input as stored.
-pub(crate) trait Cell<E>: Copy {
-    /// As an element.
-    fn widen(self) -> E;
-    /// As an element, with an offset added.
-    fn plus(self, offset: E) -> E;
-    /// What a sum starts with where its inputs come without their offset: `sum` is of the offset
-    /// times all weights.
-    fn start(bias: E, sum: E) -> E;
-}
-
-impl Cell<f32> for f32 {
-    #[inline(always)]
-    fn widen(self) -> f32 {
-        self
-    }
-
-    #[inline(always)]
-    fn plus(self, _: f32) -> f32 {
-        self
-    }
-
-    #[inline(always)]
-    fn start(bias: f32, _: f32) -> f32 {
-        bias
-    }
-}
-
-impl Cell<i32> for u8 {
-    #[inline(always)]
-    fn widen(self) -> i32 {
-        i32::from(self)
-    }
-
-    #[inline(always)]
-    fn plus(self, offset: i32) -> i32 {
-        self.widen().wrapping_add(offset)
-    }
-
-    #[inline(always)]
-    fn start(bias: i32, sum: i32) -> i32 {
-        bias.wrapping_add(sum)
-    }
-}
-
-/// What a convolution does with its numbers.
-#[derive(Clone, Copy)]
-pub(crate) struct Arithmetic<E: Element, F> {
-    /// Added to each input inside the image.
-    pub input_offset: E,
-    /// What turns weights into elements.
-    pub filter_offset: E::Offset,
-    /// From a sum to an output.
-    pub finish: F,
-}
-
-impl<E: Element, F> Arithmetic<E, F> {
-    /// Whether [`Lanes`] compute with it.
-    pub fn has_vectors(&self) -> bool {
-        E::has_vectors(self.input_offset, self.filter_offset)
-    }
-}
-
-/// The fast way to [`convolve`]: the same bits.
-pub(crate) fn convolve_fast<X: Cell<E>, E: Lanes, Y>(
-    level: Level,
+/// The fast way to [`convolve`]: the same bits. The caller has made sure that the numbers and the
+/// bias [fit](Convolution::fits).
+pub(crate) fn convolve_fast(
     p: &Convolution,
-    (x, weights, bias): (&[X], &[E::Weight], &[E]),
-    y: &mut [Y],
-    arithmetic: Arithmetic<E, impl Fn(E) -> Y + Copy>,
+    bias: Bias<'_>,
+    numbers: &mut dyn Numbers,
 ) -> Option<()> {
-    p.fits(x.len(), weights.len(), bias.len(), y.len())?;
-    let patches = Patches::new(p)?;
-    let [batches, channels, height, width] = p.input;
-    let (image, pixels, taps) = (channels * height * width, patches.pixels(), p.taps()?);
-    let (group_in, group_out) =
-        (channels.checked_div(p.groups)?, p.out_channels.checked_div(p.groups)?);
-    let tile = match group_in == 1 && group_out < 4 {
-        true => patches.tile(depthwise::ROOM),
-        false => None,
+    let patches = &Patches::new(p)?;
+    let ([batches, channels, height, width], pixels) = (p.input, patches.pixels());
+    let (rows, taps) = (p.out_channels.checked_div(p.groups)?, p.taps()?);
+    let steps = match p.layout {
+        Layout::Nchw => [pixels, 1],
+        Layout::Nhwc => [1, p.out_channels],
     };
-    let x = x.chunks_exact(image.max(1));
-    let y = y.chunks_exact_mut((pixels * p.out_channels).max(1));
-    for (x, y) in x.zip(y).take(batches) {
-        let mut product = Group {
-            patches,
-            x,
-            weights,
-            bias,
-            y,
-            steps: match p.layout {
-                Layout::Nchw => [pixels, 1],
-                Layout::Nhwc => [1, p.out_channels],
-            },
-            size: [group_out, taps, pixels],
-            arithmetic,
-            index: 0,
-        };
-        if let Some(tile) = &tile {
-            level.run(Depthwise { planes: &mut product, groups: p.groups, tile })?;
-            continue;
-        }
+    let [row_step, _] = steps;
+    let mut scratch = Scratch::new();
+    for image in 0..batches {
         for group in 0..p.groups {
-            product.index = group;
-            if pixels < 4 || !arithmetic.has_vectors() {
-                level.run(Narrow(&mut product))?;
-            } else {
-                E::run(level, &mut product)?;
+            let first_row = group * rows;
+            let product = Product {
+                patches,
+                x: image * channels * height * width + patches.group(group),
+                rows,
+                taps,
+                weights: first_row * taps,
+                bias: match bias {
+                    Bias::Rows(bias) => Bias::Rows(bias.get(first_row..)?),
+                    other => other,
+                },
+                y: image * p.out_channels * pixels + first_row * row_step,
+                steps,
+            };
+            match depthwise::size(&product) {
+                Some(size) => depthwise::run(&product, size, numbers, &mut scratch)?,
+                None => product.run(numbers, &mut scratch)?,
             }
         }
     }
     Some(())
-}
-
-/// One group of a convolution over one image, as a product.
-pub(crate) struct Group<'t, X, E: Element, Y, F> {
-    pub patches: Patches,
-    x: &'t [X],
-    weights: &'t [E::Weight],
-    bias: &'t [E],
-    y: &'t mut [Y],
-    /// Distances between the rows (channels) and the pixels of the output.
-    steps: [usize; 2],
-    size: [usize; 3],
-    arithmetic: Arithmetic<E, F>,
-    /// Which group it is.
-    pub index: usize,
-}
-
-impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Group<'_, X, E, Y, F> {
-    /// The output channel of a row.
-    fn channel(&self, row: usize) -> usize {
-        let [rows, ..] = self.size;
-        self.index * rows + row
-    }
-
-    /// Fills a tile with the group's first channel.
-    pub fn fill(&self, tile: &Tile, at: [usize; 2], into: &mut [E]) -> Option<()> {
-        let (x, offset) = (self.patches.group(self.x, self.index)?, self.arithmetic.input_offset);
-        self.patches.fill(tile, x, at, into, |x| x.plus(offset))
-    }
-
-    /// What the sums of a row start with.
-    pub fn bias(&self, row: usize) -> Option<E> {
-        self.bias.get(self.channel(row)).copied()
-    }
-}
-
-impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Product<E> for Group<'_, X, E, Y, F> {
-    fn size(&self) -> [usize; 3] {
-        self.size
-    }
-
-    fn weights(&self, row: usize) -> Option<&[E::Weight]> {
-        let [_, taps, _] = self.size;
-        self.weights.get(self.channel(row) * taps..)?.get(..taps)
-    }
-
-    fn offset(&self) -> E::Offset {
-        self.arithmetic.filter_offset
-    }
-
-    fn pack(&self, pixel: usize, width: usize, taps: Range<usize>, into: &mut [E]) -> Option<()> {
-        let (x, offset) = (self.patches.group(self.x, self.index)?, self.arithmetic.input_offset);
-        self.patches.pack(x, pixel, width, taps, into, |x| x.plus(offset))
-    }
-
-    fn start(&self, row: usize, _: usize, sums: &mut [E]) -> Option<()> {
-        sums.fill(self.bias(row)?);
-        Some(())
-    }
-
-    fn finish(&mut self, row: usize, pixel: usize, sums: &[E]) -> Option<()> {
-        let ([row_step, pixel_step], [_, _, pixels]) = (self.steps, self.size);
-        let at = self.channel(row) * row_step;
-        let y = self.y.get_mut(at + pixel * pixel_step..)?;
-        let sums = sums.get(..pixels - pixel).unwrap_or(sums);
-        let set = |(y, &sum): (&mut Y, &E)| *y = (self.arithmetic.finish)(sum);
-        match pixel_step {
-            1 => y.iter_mut().zip(sums).for_each(set),
-            step => y.iter_mut().step_by(step.max(1)).zip(sums).for_each(set),
-        }
-        Some(())
-    }
 }
 
 #[cfg(test)]

@@ -1,62 +1,119 @@
 //! Convolution of single planes, each output channel seeing one input channel.
 //!
-//! Sixteen neighbouring outputs are computed together, over the ends of lines: what stands between
-//! the lines of a tile costs less than blocks that end with each line.
+//! Lines of the plane, with what surrounds it, are copied to a tile. With three by three taps four
+//! neighbouring outputs are computed together, so that taps are loaded once for all of them.
 
-use super::blocked::{Element, Product, mac, quarters};
-use super::convolution::{Cell, Group};
-use super::pack::Tile;
+use super::blocked::{Product, Scratch};
+use super::numbers::{Element, Numbers};
 use super::simd::Job;
+use super::window::Axis;
 
-/// Elements of a tile.
-pub(crate) const ROOM: usize = 1024;
-/// Outputs that are computed together.
-const BLOCK: usize = 16;
+/// Elements of a line of a tile.
+const PITCH: usize = 72;
+/// Lines of a tile, which the room for packed taps holds.
+const LINES: usize = 14;
+/// Most outputs of a line; half as many with stride 2.
+const COLUMNS: usize = 64;
 
-/// Groups of one input channel each, in tiles of [`ROOM`] elements.
-pub(crate) struct Depthwise<'g, 't, X, E: Element, Y, F> {
-    pub planes: &'g mut Group<'t, X, E, Y, F>,
-    pub groups: usize,
-    pub tile: &'g Tile,
+/// Lines of a tile, and the sums of one line of outputs.
+pub(crate) struct Line<'l> {
+    /// From the one with the first tap on.
+    tile: &'l [[u32; PITCH]],
+    vertical: Axis,
+    horizontal: Axis,
+    /// Where the weights begin.
+    pub weights: usize,
+    /// What sums begin with.
+    start: u32,
+    sums: &'l mut [u32],
 }
 
-impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Job for Depthwise<'_, '_, X, E, Y, F> {
+/// Outputs along an axis that a tile of `room` serves.
+fn outputs(axis: &Axis, room: usize) -> Option<usize> {
+    let reach = (axis.filter - 1).checked_mul(axis.dilation)?;
+    Some(room.checked_sub(reach.checked_add(1)?)?.checked_div(axis.stride)? + 1)
+}
+
+/// Lines and columns of outputs that [`run`] computes at a time; `None` if it cannot.
+pub(crate) fn size(p: &Product<'_>) -> Option<[usize; 2]> {
+    let (vertical, horizontal) = (&p.patches.vertical, &p.patches.horizontal);
+    let columns = outputs(horizontal, PITCH)?.min(COLUMNS.checked_div(horizontal.stride)?);
+    let single = p.taps == vertical.filter * horizontal.filter;
+    (single && p.rows < 4 && columns > 0).then_some([outputs(vertical, LINES)?, columns])
+}
+
+/// Computes a product of one channel.
+pub(crate) fn run(
+    p: &Product<'_>,
+    [lines_at_once, columns_at_once]: [usize; 2],
+    numbers: &mut dyn Numbers,
+    scratch: &mut Scratch,
+) -> Option<()> {
+    let (vertical, horizontal) = (p.patches.vertical, p.patches.horizontal);
+    let width = p.patches.out_width;
+    let height = p.patches.pixels().checked_div(width)?;
+    let used = |axis: &Axis, outputs: usize| {
+        (outputs - 1) * axis.stride + (axis.filter - 1) * axis.dilation + 1
+    };
+    let (tile, _) = bytemuck::cast_slice_mut(&mut scratch.packed).as_chunks_mut::<PITCH>();
+    for oy in (0..height).step_by(lines_at_once.max(1)) {
+        for ox in (0..width).step_by(columns_at_once.max(1)) {
+            let lines = lines_at_once.min(height - oy);
+            let columns = columns_at_once.min(width - ox);
+            let (top, left) = (vertical.origin(oy), horizontal.origin(ox));
+            for (line, iy) in tile.iter_mut().zip(top..).take(used(&vertical, lines)) {
+                let taps = p.patches.line(p.x, [iy, left], 1, [0, 0]);
+                taps.copy(numbers, used(&horizontal, columns), line, PITCH)?;
+            }
+            let sums = scratch.sums.get_mut(..columns.next_multiple_of(4))?;
+            for row in 0..p.rows {
+                let weights = p.weights + row * p.taps;
+                let start = p.start(row, numbers.base(weights..weights + p.taps)?)?;
+                for line in 0..lines {
+                    let tile = tile.get(line * vertical.stride..)?;
+                    numbers.line(Line { tile, vertical, horizontal, weights, start, sums })?;
+                    let [row_step, pixel_step] = p.steps;
+                    let pixel = (oy + line) * width + ox;
+                    let at = p.y + row * row_step + pixel * pixel_step;
+                    numbers.finish(at, pixel_step, sums.get(..columns)?)?;
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+/// The sums of a [`Line`].
+pub(crate) struct Sums<'l, 'w, E: Element> {
+    pub line: Line<'l>,
+    /// What begins with the weights of the line.
+    pub weights: &'w [E::Stored],
+    /// What turns them into elements.
+    pub offset: E::Offset,
+}
+
+impl<E: Element> Job for Sums<'_, '_, E> {
     #[inline(always)]
     fn run(self) -> Option<()> {
-        let Self { planes: p, groups, tile } = self;
-        let ([rows, _, pixels], offset, width) = (p.size(), p.offset(), p.patches.out_width);
-        let height = pixels.checked_div(width)?;
-        let mut cells = [E::default(); ROOM + BLOCK];
-        let mut sums = [[[E::default(); 4]; 4]; ROOM / BLOCK];
-        for group in 0..groups {
-            p.index = group;
-            for oy in (0..height).step_by(tile.lines.max(1)) {
-                for ox in (0..width).step_by(tile.columns.max(1)) {
-                    let lines = tile.lines.min(height - oy);
-                    let columns = tile.columns.min(width - ox);
-                    p.fill(tile, [oy, ox], &mut cells)?;
-                    let blocks = (lines * tile.pitch).div_ceil(BLOCK);
-                    for row in 0..rows {
-                        let (start, weights) = (p.bias(row)?, p.weights(row)?);
-                        for (block, sums) in sums.iter_mut().enumerate().take(blocks) {
-                            let cells = cells.get(block * BLOCK..)?;
-                            let [mut s0, mut s1, mut s2, mut s3] = [[start; 4]; 4];
-                            for (&w, &tap) in weights.iter().zip(&tile.taps) {
-                                let x = cells.get(tap..)?.first_chunk()?;
-                                let [x0, x1, x2, x3] = quarters(x, |x| x);
-                                let w = E::weight(w, offset);
-                                s0 = mac(s0, w, x0);
-                                s1 = mac(s1, w, x1);
-                                s2 = mac(s2, w, x2);
-                                s3 = mac(s3, w, x3);
-                            }
-                            *sums = [s0, s1, s2, s3];
-                        }
-                        let sums = sums.as_flattened().as_flattened();
-                        for (line, sums) in sums.chunks(tile.pitch.max(1)).enumerate().take(lines) {
-                            p.finish(row, (oy + line) * width + ox, sums.get(..columns)?)?;
-                        }
-                    }
+        let Self { line: Line { tile, vertical, horizontal, start, sums, .. }, weights, offset } =
+            self;
+        let is_three = |axis: &Axis| (axis.filter, axis.dilation) == (3, 1);
+        if is_three(&vertical) && is_three(&horizontal) && horizontal.stride <= 2 {
+            let ([a, b, c, ..], Some(weights)) = (tile, weights.first_chunk()) else { return None };
+            match horizontal.stride {
+                1 => three_by_three::<E, 4>([a, b, c], weights, offset, start, sums),
+                _ => three_by_three::<E, 8>([a, b, c], weights, offset, start, sums),
+            }
+            return Some(());
+        }
+        sums.fill(start);
+        let mut weights = weights.iter();
+        for line in tile.iter().step_by(vertical.dilation.max(1)).take(vertical.filter) {
+            for kx in 0..horizontal.filter {
+                let weight = E::weight(*weights.next()?, offset);
+                let x = line.get(kx * horizontal.dilation..)?.iter();
+                for (sum, &x) in sums.iter_mut().zip(x.step_by(horizontal.stride.max(1))) {
+                    *sum = words(elements::<E>(*sum).mac(weight, elements(x)));
                 }
             }
         }
@@ -64,27 +121,56 @@ impl<X: Cell<E>, E: Element, Y, F: Fn(E) -> Y> Job for Depthwise<'_, '_, X, E, Y
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::convolution::{Convolution, tests::floats};
-    use super::super::{Clamp, Layout, conv2d::*, window::*};
-    use crate::tensor::elements;
+#[inline(always)]
+fn words<E: Element>(element: E) -> u32 {
+    bytemuck::cast(element)
+}
 
-    #[test]
-    fn images_of_several_tiles() {
-        for (layout, stride) in [(Layout::Nchw, 1), (Layout::Nhwc, 1), (Layout::Nchw, 2)] {
-            let pad = Pad { before: 1, after: 1 };
-            let window =
-                Window { filter: [3; 2], stride: [stride; 2], dilation: [1; 2], pad: [pad; 2] };
-            let input = [1, 2, 40, 150];
-            let sizes = Convolution { layout, input, groups: 2, out_channels: 2, window };
-            let p = Conv2d { sizes, clamp: Clamp::RELU6 };
-            let (x, weights, bias) = (floats(12_000, 1), floats(18, 2), floats(2, 3));
-            let mut expected = vec![0.0; elements(&sizes.output().expect("sane")).expect("small")];
-            let mut y = expected.clone();
-            conv2d_plain(&p, &x, &weights, &bias, &mut expected).expect("fits");
-            conv2d(&p, &x, &weights, &bias, &mut y).expect("fits");
-            assert!(y == expected, "{layout:?}, stride {stride}");
-        }
+#[inline(always)]
+fn elements<E: Element>(word: u32) -> E {
+    bytemuck::cast(word)
+}
+
+/// Four sums at a time, whose taps begin in one block of `BLOCK` elements: four with stride 1, eight
+/// with stride 2.
+#[inline(always)]
+fn three_by_three<E: Element, const BLOCK: usize>(
+    [a, b, c]: [&[u32; PITCH]; 3],
+    weights: &[E::Stored; 9],
+    offset: E::Offset,
+    start: u32,
+    sums: &mut [u32],
+) {
+    let [p, q, r, s, t, u, v, w, x] = weights.map(|weight| E::weight(weight, offset));
+    let start = elements::<E>(start);
+    let (a, b, c) = (blocks::<BLOCK>(a), blocks::<BLOCK>(b), blocks::<BLOCK>(c));
+    for (((sums, a), b), c) in sums.as_chunks_mut::<4>().0.iter_mut().zip(a).zip(b).zip(c) {
+        let four = [start, start, start, start];
+        let four = add::<E, BLOCK>(four, a, [p, q, r]);
+        let four = add::<E, BLOCK>(four, b, [s, t, u]);
+        let [a, b, c, d] = add::<E, BLOCK>(four, c, [v, w, x]);
+        *sums = [words(a), words(b), words(c), words(d)];
     }
+}
+
+/// Blocks of a line, each with the one behind it.
+#[inline(always)]
+fn blocks<const BLOCK: usize>(
+    line: &[u32; PITCH],
+) -> impl Iterator<Item = (&[u32; BLOCK], &[u32; BLOCK])> {
+    let (blocks, _) = line.as_chunks::<BLOCK>();
+    blocks.iter().zip(blocks.get(1..).unwrap_or_default())
+}
+
+/// Adds three taps to four sums.
+#[inline(always)]
+fn add<E: Element, const BLOCK: usize>(
+    [a, b, c, d]: [E; 4],
+    (block, behind): (&[u32; BLOCK], &[u32; BLOCK]),
+    [p, q, r]: [E; 3],
+) -> [E; 4] {
+    let x = |i: usize| elements(if i < BLOCK { block[i] } else { behind[i - BLOCK] });
+    let three = |sum: E, i: usize| sum.mac(p, x(i)).mac(q, x(i + 1)).mac(r, x(i + 2));
+    let stride = BLOCK / 4;
+    [three(a, 0), three(b, stride), three(c, 2 * stride), three(d, 3 * stride)]
 }

@@ -1,12 +1,14 @@
 //! Matrix products: float, quantized, and the fully connected layer of v3.
 
-use core::ops::Range;
+use bytemuck::cast_slice;
 
-use super::Clamp;
-use super::blocked::{Element, Narrow, Product, mac, quarters};
-use super::convolution::{Arithmetic, Cell};
+use super::blocked::Bias;
+use super::convolution::{Convolution, convolve_fast};
+use super::numbers::{self, Element, Numbers, Operands};
 use super::quantize::Rescale;
 use super::simd::{Job, Lanes};
+use super::window::{Pad, Window};
+use super::{Clamp, Layout};
 use crate::level::Level;
 use crate::math::fma;
 
@@ -61,9 +63,8 @@ pub(crate) fn matmul_at(
     bias: &[f32],
     y: &mut [f32],
 ) -> Option<()> {
-    let finish = |sum| clamp.apply(sum);
-    let arithmetic = Arithmetic { input_offset: 0.0, filter_offset: (), finish };
-    multiply_fast(level, p, (a, b, bias), y, arithmetic)
+    p.fits(a.len(), b.len(), bias.len(), y.len())?;
+    multiply_fast(p, cast_slice(bias), numbers::floats(level, clamp, b, a, y))
 }
 
 /// [`matmul`] in the words of its definition, for comparison.
@@ -116,12 +117,10 @@ pub(crate) fn quantized_matmul_at(
     bias: &[i32],
     y: &mut [u8],
 ) -> Option<()> {
-    let arithmetic = Arithmetic {
-        input_offset: p.b_offset,
-        filter_offset: p.a_offset,
-        finish: |sum| p.rescale.to_u8(sum),
-    };
-    multiply_fast(level, &p.sizes, (a, b, bias), y, arithmetic)
+    p.sizes.fits(a.len(), b.len(), bias.len(), y.len())?;
+    let offsets = [p.b_offset, p.a_offset];
+    let numbers = numbers::bytes(level, offsets, p.rescale, b, a, y);
+    multiply_fast(&p.sizes, cast_slice(bias), numbers)
 }
 
 /// [`quantized_matmul`] in the words of its definition, for comparison.
@@ -159,141 +158,93 @@ fn multiply<A: Copy, S: Copy, Y>(
     Some(())
 }
 
-/// The fast way to [`multiply`]: the same bits.
-fn multiply_fast<X: Cell<E>, E: Lanes<Weight = X>, Y>(
-    level: Level,
+/// The fast way to [`multiply`]: the same bits. A product is the convolution of an image of one line,
+/// whose channels are the rows of `b`, with one tap.
+fn multiply_fast<E: Lanes, Y, F: Fn(E) -> Y>(
     p: &MatMul,
-    (a, b, bias): (&[X], &[X], &[E]),
-    y: &mut [Y],
-    arithmetic: Arithmetic<E, impl Fn(E) -> Y + Copy>,
+    bias: &[u32],
+    mut numbers: Operands<'_, E, Y, F>,
 ) -> Option<()> {
-    p.fits(a.len(), b.len(), bias.len(), y.len())?;
-    if p.rows < 4 {
-        let rows = a.chunks_exact(p.inner.max(1)).zip(y.chunks_exact_mut(p.columns.max(1)));
-        for (a, y) in rows {
-            level.run(Vector { a, b, bias, y, arithmetic })?;
-        }
-        return Some(());
+    let MatMul { rows, inner, columns } = *p;
+    if rows >= 4 || columns < 4 {
+        return convolve_fast(&line(rows, inner, columns), Bias::Pixels(bias), &mut numbers);
     }
-    let mut product = Matrices { sizes: *p, a, b, bias, y, arithmetic };
-    match arithmetic.has_vectors() {
-        true => E::run(level, &mut product),
-        false => level.run(Narrow(&mut product)),
+    for row in 0..rows {
+        numbers.level.run(Row { row, sizes: p, bias, numbers: &mut numbers })?;
     }
+    Some(())
 }
 
-/// One row of `a` times `b`: 16 columns at a time, then 4, and the rest one by one.
-struct Vector<'t, X, E, Y, F>
-where
-    E: Element,
-{
-    a: &'t [X],
-    b: &'t [X],
-    bias: &'t [E],
-    y: &'t mut [Y],
-    arithmetic: Arithmetic<E, F>,
+fn line(out_channels: usize, channels: usize, width: usize) -> Convolution {
+    let window =
+        Window { filter: [1; 2], stride: [1; 2], dilation: [1; 2], pad: [Pad::default(); 2] };
+    let input = [1, channels, 1, width];
+    Convolution { layout: Layout::Nchw, input, groups: 1, out_channels, window }
 }
 
-impl<X, E, Y, F> Job for Vector<'_, X, E, Y, F>
-where
-    X: Cell<E>,
-    E: Element<Weight = X>,
-    F: Fn(E) -> Y,
-{
+#[inline(always)]
+fn mac<E: Element>([a, b, c, d]: [E; 4], w: E, [p, q, r, s]: [E; 4]) -> [E; 4] {
+    [a.mac(w, p), b.mac(w, q), c.mac(w, r), d.mac(w, s)]
+}
+
+#[inline(always)]
+fn widen<E: Element>(&[a, b, c, d]: &[E::Stored; 4]) -> [E; 4] {
+    [E::widen(a), E::widen(b), E::widen(c), E::widen(d)]
+}
+
+/// One row of `a` times `b`: as many columns at a time as registers hold, the last ones by fours, some
+/// of them twice.
+struct Row<'n, 't, E: Element, Y, F> {
+    row: usize,
+    sizes: &'n MatMul,
+    bias: &'n [u32],
+    numbers: &'n mut Operands<'t, E, Y, F>,
+}
+
+impl<E: Lanes, Y, F: Fn(E) -> Y> Job for Row<'_, '_, E, Y, F> {
     #[inline(always)]
     fn run(self) -> Option<()> {
-        let Self { a, b, bias, y, arithmetic } = self;
-        let columns = y.len().max(1);
-        let weight = |a: &X| E::weight(*a, arithmetic.filter_offset);
-        let add = |sum, a| Element::mac(sum, weight(a), arithmetic.input_offset);
-        let sum = a.iter().fold(E::default(), add);
-        let begin = |bias| X::start(bias, sum);
-        let (blocks, rest) = y.as_chunks_mut::<16>();
-        let (starts, rest_starts) = bias.as_chunks::<16>();
-        for (block, (y, start)) in blocks.iter_mut().zip(starts).enumerate() {
-            let [mut s0, mut s1, mut s2, mut s3] = quarters(start, begin);
-            for (a, b) in a.iter().zip(b.chunks_exact(columns)) {
-                let b = b.get(16 * block..)?.first_chunk()?;
-                let [b0, b1, b2, b3] = quarters(b, X::widen);
-                let w = weight(a);
-                s0 = mac(s0, w, b0);
-                s1 = mac(s1, w, b1);
-                s2 = mac(s2, w, b2);
-                s3 = mac(s3, w, b3);
-            }
-            let sums = [s0, s1, s2, s3];
-            y.iter_mut().zip(sums.as_flattened()).for_each(|(y, &s)| *y = (arithmetic.finish)(s));
+        let Self { row, sizes: &MatMul { inner, columns, .. }, bias, numbers } = self;
+        let (weights, offset) = (row * inner..(row + 1) * inner, numbers.filter_offset);
+        let base = numbers.base(weights.clone())?;
+        let begin = |&[a, b, c, d]: &[u32; 4]| {
+            [a, b, c, d].map(|bias| bytemuck::cast(base.wrapping_add(bias)))
+        };
+        let (mut first, mut done) = (0, 0);
+        while done < columns {
+            let (a, b) = (numbers.weights.get(weights.clone())?, numbers.x.get(first..)?);
+            let steps = a.iter().zip(b.chunks(columns));
+            let bias = bias.get(first..)?;
+            let mut sums = [[E::default(); 4]; 4];
+            let count = if let Some(bias) = bias.get(..E::COLUMNS) {
+                let (bias, _) = bias.as_chunks::<4>();
+                let begin = |i: usize| bias.get(i).map_or([E::default(); 4], begin);
+                let [mut s0, mut s1, mut s2, mut s3] = [begin(0), begin(1), begin(2), begin(3)];
+                for (&a, b) in steps {
+                    let (b, _) = b.get(..E::COLUMNS)?.as_chunks::<4>();
+                    let w = E::weight(a, offset);
+                    s0 = mac(s0, w, widen::<E>(&b[0]));
+                    s1 = mac(s1, w, widen::<E>(&b[1]));
+                    if E::COLUMNS == 16 {
+                        s2 = mac(s2, w, widen::<E>(&b[2]));
+                        s3 = mac(s3, w, widen::<E>(&b[3]));
+                    }
+                }
+                sums = [s0, s1, s2, s3];
+                E::COLUMNS
+            } else {
+                let mut four = begin(bias.first_chunk()?);
+                for (&a, b) in steps {
+                    four = mac(four, E::weight(a, offset), widen::<E>(b.first_chunk()?));
+                }
+                sums[0] = four;
+                4
+            };
+            let sums = bytemuck::cast_slice(sums.as_flattened());
+            numbers.finish(row * columns + first, 1, sums.get(..count)?)?;
+            done = first + count;
+            first = if columns - done >= 4 { done } else { columns - 4 };
         }
-        let first = 16 * blocks.len();
-        let ((fours, rest), (starts, rest_starts)) =
-            (rest.as_chunks_mut::<4>(), rest_starts.as_chunks::<4>());
-        for (block, (y, &start)) in fours.iter_mut().zip(starts).enumerate() {
-            let [p, q, r, s] = start;
-            let mut sums = [begin(p), begin(q), begin(r), begin(s)];
-            for (a, b) in a.iter().zip(b.chunks_exact(columns)) {
-                let &[p, q, r, s] = b.get(first + 4 * block..)?.first_chunk()?;
-                let b = [p.widen(), q.widen(), r.widen(), s.widen()];
-                sums = mac(sums, weight(a), b);
-            }
-            y.iter_mut().zip(sums).for_each(|(y, s)| *y = (arithmetic.finish)(s));
-        }
-        let first = first + 4 * fours.len();
-        for (column, (y, &start)) in (first..).zip(rest.iter_mut().zip(rest_starts)) {
-            let b = b.get(column..)?.iter().step_by(columns);
-            let add = |sum, (a, b): (&X, &X)| Element::mac(sum, weight(a), b.widen());
-            *y = (arithmetic.finish)(a.iter().zip(b).fold(begin(start), add));
-        }
-        Some(())
-    }
-}
-
-/// Two matrices, as a product whose pixels are the columns.
-struct Matrices<'t, X, E: Element, Y, F> {
-    sizes: MatMul,
-    a: &'t [X],
-    b: &'t [X],
-    bias: &'t [E],
-    y: &'t mut [Y],
-    arithmetic: Arithmetic<E, F>,
-}
-
-impl<X, E, Y, F> Product<E> for Matrices<'_, X, E, Y, F>
-where
-    X: Cell<E>,
-    E: Element<Weight = X>,
-    F: Fn(E) -> Y,
-{
-    fn size(&self) -> [usize; 3] {
-        [self.sizes.rows, self.sizes.inner, self.sizes.columns]
-    }
-
-    fn weights(&self, row: usize) -> Option<&[X]> {
-        self.a.get(row * self.sizes.inner..)?.get(..self.sizes.inner)
-    }
-
-    fn offset(&self) -> E::Offset {
-        self.arithmetic.filter_offset
-    }
-
-    fn pack(&self, pixel: usize, width: usize, taps: Range<usize>, into: &mut [E]) -> Option<()> {
-        let columns = self.sizes.columns.max(1);
-        let b = self.b.get(taps.start * columns + pixel..)?.chunks(columns);
-        for (slots, b) in into.chunks_exact_mut(width.max(1)).zip(b).take(taps.len()) {
-            let b = b.get(..columns - pixel).unwrap_or(b);
-            let offset = self.arithmetic.input_offset;
-            slots.iter_mut().zip(b).for_each(|(slot, b)| *slot = b.plus(offset));
-        }
-        Some(())
-    }
-
-    fn start(&self, _: usize, pixel: usize, sums: &mut [E]) -> Option<()> {
-        sums.iter_mut().zip(self.bias.get(pixel..)?).for_each(|(sum, &bias)| *sum = bias);
-        Some(())
-    }
-
-    fn finish(&mut self, row: usize, pixel: usize, sums: &[E]) -> Option<()> {
-        let y = self.y.chunks_exact_mut(self.sizes.columns.max(1)).nth(row)?.get_mut(pixel..)?;
-        y.iter_mut().zip(sums).for_each(|(y, &sum)| *y = (self.arithmetic.finish)(sum));
         Some(())
     }
 }
@@ -311,44 +262,11 @@ pub fn fully_connected(
 ) -> Option<()> {
     (x.len().checked_mul(y.len())? == weights.len() && bias.len() == y.len()).then_some(())?;
     (!x.is_empty()).then_some(())?;
-    let mut product = Layer { clamp, x, weights, bias, y };
-    Level::best().run(Narrow(&mut product))
-}
-
-/// A fully connected layer as a product of one pixel.
-struct Layer<'t> {
-    clamp: Clamp,
-    x: &'t [f32],
-    weights: &'t [f32],
-    bias: &'t [f32],
-    y: &'t mut [f32],
-}
-
-impl Product<f32> for Layer<'_> {
-    fn size(&self) -> [usize; 3] {
-        [self.y.len(), self.x.len(), 1]
-    }
-
-    fn weights(&self, row: usize) -> Option<&[f32]> {
-        self.weights.get(row * self.x.len()..)?.get(..self.x.len())
-    }
-
-    fn offset(&self) {}
-
-    fn pack(&self, _: usize, _: usize, taps: Range<usize>, into: &mut [f32]) -> Option<()> {
-        into.iter_mut().zip(self.x.get(taps)?).for_each(|(to, &x)| *to = x);
-        Some(())
-    }
-
-    fn start(&self, _: usize, _: usize, sums: &mut [f32]) -> Option<()> {
-        sums.fill(0.0);
-        Some(())
-    }
-
-    fn finish(&mut self, row: usize, _: usize, sums: &[f32]) -> Option<()> {
-        *self.y.get_mut(row)? = self.clamp.apply(sums.first()? + self.bias.get(row)?);
-        Some(())
-    }
+    let sizes = line(y.len(), x.len(), 1);
+    let mut numbers = numbers::floats(Level::best(), Clamp::NONE, x, weights, y);
+    convolve_fast(&sizes, Bias::None, &mut numbers)?;
+    y.iter_mut().zip(bias).for_each(|(y, bias)| *y = clamp.apply(*y + bias));
+    Some(())
 }
 
 /// [`fully_connected`] in the words of its definition, for comparison.

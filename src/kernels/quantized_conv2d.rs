@@ -1,6 +1,10 @@
 //! Quantized convolution, normal and depthwise.
 
-use super::convolution::{Arithmetic, Convolution, convolve, convolve_fast};
+use bytemuck::cast_slice;
+
+use super::blocked::Bias;
+use super::convolution::{Convolution, convolve, convolve_fast};
+use super::numbers;
 use super::quantize::Rescale;
 use crate::level::Level;
 
@@ -41,12 +45,10 @@ pub(crate) fn quantized_conv2d_at(
     bias: &[i32],
     y: &mut [u8],
 ) -> Option<()> {
-    let arithmetic = Arithmetic {
-        input_offset: p.input_offset,
-        filter_offset: p.filter_offset,
-        finish: |sum| p.rescale.to_u8(sum),
-    };
-    convolve_fast(level, &p.sizes, (x, weights, bias), y, arithmetic)
+    p.sizes.fits(x.len(), weights.len(), bias.len(), y.len())?;
+    let bias = Bias::Rows(cast_slice(bias));
+    let offsets = [p.input_offset, p.filter_offset];
+    convolve_fast(&p.sizes, bias, &mut numbers::bytes(level, offsets, p.rescale, x, weights, y))
 }
 
 /// [`quantized_conv2d`] in the words of its definition, for comparison.

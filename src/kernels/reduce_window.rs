@@ -3,7 +3,8 @@
 use core::ops::Range;
 
 use super::reduce::ReduceOp;
-use super::window::Window;
+use super::strided::each;
+use super::window::{Window, inside};
 use super::{Clamp, Layout};
 use crate::math::{max, min};
 use crate::tensor::{Shape, elements};
@@ -59,7 +60,7 @@ impl Pool {
                     let row = (image * height + iy) * width;
                     for kx in 0..horizontal.filter {
                         let first = horizontal.origin(0) + (kx * horizontal.dilation) as isize;
-                        let inside = horizontal.inside(first, out_width);
+                        let inside = inside(first, width, horizontal.stride, out_width);
                         let at = |ox: usize| {
                             row.wrapping_add_signed(first + (ox * horizontal.stride) as isize)
                         };
@@ -129,20 +130,7 @@ impl Pool {
 /// `y[i] = op(y[i], x[i * step])`
 #[inline(always)]
 fn steps<T: Copy>(y: &mut [T], x: &[T], step: usize, op: impl Fn(T, T) -> T) {
-    // The usual steps without the counting of `step_by`, which costs the chip more than `op`.
-    match step {
-        1 => y.iter_mut().zip(x).for_each(|(y, &x)| *y = op(*y, x)),
-        2 => {
-            let (pairs, last) = x.as_chunks::<2>();
-            let (y, rest) = y.split_at_mut(pairs.len().min(y.len()));
-            y.iter_mut().zip(pairs).for_each(|(y, &[x, _])| *y = op(*y, x));
-            rest.iter_mut().zip(last).for_each(|(y, &x)| *y = op(*y, x));
-        }
-        step => {
-            let x = x.iter().step_by(step.max(1));
-            y.iter_mut().zip(x).for_each(|(y, &x)| *y = op(*y, x));
-        }
-    }
+    each(y, x, step, |y, &x| *y = op(*y, x));
 }
 
 /// Each output starts with `init` and takes the elements of its window that lie inside the image;
@@ -166,7 +154,7 @@ pub fn reduce_window(
     if op == ReduceOp::Mean {
         p.divide(y)?;
     }
-    y.iter_mut().for_each(|y| *y = clamp.apply(*y));
+    clamp.limit(y);
     Some(())
 }
 

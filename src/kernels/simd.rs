@@ -1,7 +1,8 @@
 //! The PC's vectors for [`blocked`](super::blocked), chosen when the program runs.
 #![allow(unsafe_code)]
 
-use super::blocked::{self, Element, Product};
+use super::blocked::{Pair, Strip, multiply};
+use super::numbers::Element;
 use crate::level::{Instructions, Level};
 
 impl Level {
@@ -27,24 +28,48 @@ pub(crate) trait Job {
 
 /// Elements that have vectors.
 pub(crate) trait Lanes: Element {
-    /// [`blocked::run`] with the vectors of a level.
-    fn run(level: Level, p: &mut dyn Product<Self>) -> Option<()>;
+    /// Pixels of a strip with the vectors of a level.
+    fn width(level: Level) -> usize;
+    /// [`blocked::multiply`] with the vectors of a level.
+    fn multiply(
+        level: Level,
+        strip: Strip<'_>,
+        weights: [&[Self::Stored]; 4],
+        offset: Self::Offset,
+    ) -> Option<()>;
 }
 
 macro_rules! lanes {
     ($element:ty, $portable:ty, $lanes:literal, $tiles:literal, $avx2:ident, $avx512:ident) => {
         impl Lanes for $element {
-            fn run(level: Level, p: &mut dyn Product<Self>) -> Option<()> {
+            fn width(level: Level) -> usize {
+                match level.instructions() {
+                    Instructions::Portable => 5 * $lanes * $tiles,
+                    #[cfg(target_arch = "x86_64")]
+                    Instructions::Avx2 | Instructions::Avx512 => 80,
+                }
+            }
+
+            fn multiply(
+                level: Level,
+                strip: Strip<'_>,
+                weights: [&[Self::Stored]; 4],
+                offset: Self::Offset,
+            ) -> Option<()> {
                 match level.instructions() {
                     Instructions::Portable => {
-                        blocked::run::<$element, $portable, $lanes, $tiles>(p)
+                        multiply::<$element, $portable, $lanes, $tiles>(strip, weights, offset)
                     }
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: a `Level` of AVX2 exists only where the CPU has it.
-                    Instructions::Avx2 => unsafe { x86::run_avx2::<$element, x86::$avx2>(p) },
+                    Instructions::Avx2 => unsafe {
+                        x86::avx2::<$element, x86::$avx2>(strip, weights, offset)
+                    },
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: a `Level` of AVX-512 exists only where the CPU has it.
-                    Instructions::Avx512 => unsafe { x86::run_avx512::<$element, x86::$avx512>(p) },
+                    Instructions::Avx512 => unsafe {
+                        x86::avx512::<$element, x86::$avx512>(strip, weights, offset)
+                    },
                 }
             }
         }
@@ -52,11 +77,12 @@ macro_rules! lanes {
 }
 
 lanes!(f32, f32, 1, 4, F32x8, F32x16);
-lanes!(i32, blocked::Pair, 2, 2, I32x8, I32x16);
+lanes!(i32, Pair, 2, 2, I32x8, I32x16);
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::super::blocked::{Element, Product, Vector, run};
+    use super::super::blocked::{Strip, Vector, multiply};
+    use super::super::numbers::Element;
     use super::Job;
     use core::arch::x86_64::*;
 
@@ -71,13 +97,21 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub fn run_avx2<E: Element, V: Vector<E, 8>>(p: &mut dyn Product<E>) -> Option<()> {
-        run::<E, V, 8, 2>(p)
+    pub fn avx2<E: Element, V: Vector<E, 8>>(
+        strip: Strip<'_>,
+        weights: [&[E::Stored]; 4],
+        offset: E::Offset,
+    ) -> Option<()> {
+        multiply::<E, V, 8, 2>(strip, weights, offset)
     }
 
     #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-    pub fn run_avx512<E: Element, V: Vector<E, 16>>(p: &mut dyn Product<E>) -> Option<()> {
-        run::<E, V, 16, 1>(p)
+    pub fn avx512<E: Element, V: Vector<E, 16>>(
+        strip: Strip<'_>,
+        weights: [&[E::Stored]; 4],
+        offset: E::Offset,
+    ) -> Option<()> {
+        multiply::<E, V, 16, 1>(strip, weights, offset)
     }
 
     macro_rules! vector {
@@ -89,7 +123,13 @@ mod x86 {
             // SAFETY of all: they are used only in the code of a level whose
             // instructions the CPU has; the arrays are as long as the unaligned accesses.
             impl Vector<$element, $lanes> for $name {
-                const SIXTEEN: bool = $lanes == 16;
+                type Packed = [$element; $lanes];
+                const FOUR_ROWS: bool = $lanes == 16;
+
+                #[inline(always)]
+                fn packed(words: &[u64]) -> &[Self::Packed] {
+                    bytemuck::cast_slice::<u64, $element>(words).as_chunks().0
+                }
 
                 #[inline(always)]
                 fn load(from: &[$element; $lanes]) -> Self {

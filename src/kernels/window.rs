@@ -28,6 +28,11 @@ pub struct Window {
 const LIMIT: usize = 1 << 30;
 
 impl Window {
+    /// Whether each output sees the one input at its own place.
+    pub(crate) fn is_point(&self) -> bool {
+        self.filter == [1; 2] && self.stride == [1; 2] && self.pad == [Pad::default(); 2]
+    }
+
     /// Output `[height, width]` for an input of `[height, width]`; `None` if there is none.
     pub fn output(&self, input: [usize; 2]) -> Option<[usize; 2]> {
         let [height, width] = input;
@@ -67,18 +72,6 @@ impl Axis {
         (o * self.stride) as isize - self.pad.before as isize
     }
 
-    /// Those of `count` outputs of which one certain tap lies inside the image; that of the first
-    /// one is at `first`.
-    #[inline]
-    pub fn inside(&self, first: isize, count: usize) -> Range<usize> {
-        let until = |distance: isize| {
-            let distance = distance.max(0) as usize;
-            if self.stride == 1 { distance } else { distance.div_ceil(self.stride.max(1)) }
-        };
-        let end = until(self.input as isize - first).min(count);
-        until(-first).min(end)..end
-    }
-
     /// The taps of a window at `origin` that lie inside the image; the range may be empty.
     pub fn taps(&self, origin: isize) -> Range<usize> {
         let until = |position: isize| {
@@ -88,6 +81,18 @@ impl Axis {
         let end = until(self.input as isize - origin).min(self.filter);
         until(-origin).min(end)..end
     }
+}
+
+/// Those of `count` places that lie inside a line of `width` pixels; they are `stride` apart, and the
+/// first is at `first`.
+#[inline(always)]
+pub(crate) fn inside(first: isize, width: usize, stride: usize, count: usize) -> Range<usize> {
+    let until = |distance: isize| {
+        let distance = distance.max(0) as usize;
+        if stride == 1 { distance } else { distance.div_ceil(stride.max(1)) }
+    };
+    let end = until(width as isize - first).min(count);
+    until(-first).min(end)..end
 }
 
 #[cfg(test)]
