@@ -5,6 +5,7 @@
 
 use super::blocked::{Product, Scratch};
 use super::numbers::{Element, Numbers};
+use super::pack::Patches;
 use super::simd::Job;
 use super::window::Axis;
 
@@ -19,8 +20,7 @@ const COLUMNS: usize = 64;
 pub(crate) struct Line<'l> {
     /// From the one with the first tap on.
     tile: &'l [[u32; PITCH]],
-    vertical: Axis,
-    horizontal: Axis,
+    patches: &'l Patches,
     /// Where the weights begin.
     pub weights: usize,
     /// What sums begin with.
@@ -37,7 +37,8 @@ fn outputs(axis: &Axis, room: usize) -> Option<usize> {
 /// Lines and columns of outputs that [`run`] computes at a time; `None` if it cannot.
 pub(crate) fn size(p: &Product<'_>) -> Option<[usize; 2]> {
     let (vertical, horizontal) = (&p.patches.vertical, &p.patches.horizontal);
-    let columns = outputs(horizontal, PITCH)?.min(COLUMNS.checked_div(horizontal.stride)?);
+    // Four are computed together, also at the end of a line.
+    let columns = outputs(horizontal, PITCH)?.min(COLUMNS.checked_div(horizontal.stride)?) & !3;
     let single = p.taps == vertical.filter * horizontal.filter;
     (single && p.rows < 4 && columns > 0).then_some([outputs(vertical, LINES)?, columns])
 }
@@ -49,7 +50,8 @@ pub(crate) fn run(
     numbers: &mut dyn Numbers,
     scratch: &mut Scratch,
 ) -> Option<()> {
-    let (vertical, horizontal) = (p.patches.vertical, p.patches.horizontal);
+    let patches = p.patches;
+    let (vertical, horizontal) = (&patches.vertical, &patches.horizontal);
     let width = p.patches.out_width;
     let height = p.patches.pixels().checked_div(width)?;
     let used = |axis: &Axis, outputs: usize| {
@@ -61,9 +63,9 @@ pub(crate) fn run(
             let lines = lines_at_once.min(height - oy);
             let columns = columns_at_once.min(width - ox);
             let (top, left) = (vertical.origin(oy), horizontal.origin(ox));
-            for (line, iy) in tile.iter_mut().zip(top..).take(used(&vertical, lines)) {
+            for (line, iy) in tile.iter_mut().zip(top..).take(used(vertical, lines)) {
                 let taps = p.patches.line(p.x, [iy, left], 1, [0, 0]);
-                taps.copy(numbers, used(&horizontal, columns), line, PITCH)?;
+                taps.copy(numbers, used(horizontal, columns), line, PITCH)?;
             }
             let sums = scratch.sums.get_mut(..columns.next_multiple_of(4))?;
             for row in 0..p.rows {
@@ -71,7 +73,7 @@ pub(crate) fn run(
                 let start = p.start(row, numbers.base(weights..weights + p.taps)?)?;
                 for line in 0..lines {
                     let tile = tile.get(line * vertical.stride..)?;
-                    numbers.line(Line { tile, vertical, horizontal, weights, start, sums })?;
+                    numbers.line(Line { tile, patches, weights, start, sums })?;
                     let [row_step, pixel_step] = p.steps;
                     let pixel = (oy + line) * width + ox;
                     let at = p.y + row * row_step + pixel * pixel_step;
@@ -95,10 +97,10 @@ pub(crate) struct Sums<'l, 'w, E: Element> {
 impl<E: Element> Job for Sums<'_, '_, E> {
     #[inline(always)]
     fn run(self) -> Option<()> {
-        let Self { line: Line { tile, vertical, horizontal, start, sums, .. }, weights, offset } =
-            self;
+        let Self { line: Line { tile, patches, start, sums, .. }, weights, offset } = self;
+        let (vertical, horizontal) = (&patches.vertical, &patches.horizontal);
         let is_three = |axis: &Axis| (axis.filter, axis.dilation) == (3, 1);
-        if is_three(&vertical) && is_three(&horizontal) && horizontal.stride <= 2 {
+        if is_three(vertical) && is_three(horizontal) && horizontal.stride <= 2 {
             let ([a, b, c, ..], Some(weights)) = (tile, weights.first_chunk()) else { return None };
             match horizontal.stride {
                 1 => three_by_three::<E, 4>([a, b, c], weights, offset, start, sums),
@@ -106,16 +108,29 @@ impl<E: Element> Job for Sums<'_, '_, E> {
             }
             return Some(());
         }
-        sums.fill(start);
-        let mut weights = weights.iter();
-        for line in tile.iter().step_by(vertical.dilation.max(1)).take(vertical.filter) {
-            for kx in 0..horizontal.filter {
-                let weight = E::weight(*weights.next()?, offset);
-                let x = line.get(kx * horizontal.dilation..)?.iter();
-                for (sum, &x) in sums.iter_mut().zip(x.step_by(horizontal.stride.max(1))) {
-                    *sum = words(elements::<E>(*sum).mac(weight, elements(x)));
+        let (start, stride) = (elements::<E>(start), horizontal.stride);
+        for (block, sums) in sums.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            let mut four = [start, start, start, start];
+            let lines = tile.iter().step_by(vertical.dilation.max(1)).take(vertical.filter);
+            for (line, weights) in lines.zip(weights.chunks_exact(horizontal.filter.max(1))) {
+                let x = line.get(4 * block * stride..)?.windows(3 * stride + 1);
+                let mut add = |x: [u32; 4], weight: E::Stored| {
+                    let ([a, b, c, d], [p, q, r, s]) = (four, x);
+                    let mac = |sum: E, x| sum.mac(E::weight(weight, offset), elements(x));
+                    four = [mac(a, p), mac(b, q), mac(c, r), mac(d, s)];
+                };
+                if let (1, 1) = (stride, horizontal.dilation) {
+                    for (x, &weight) in x.zip(weights) {
+                        add(*x.first_chunk()?, weight);
+                    }
+                    continue;
+                }
+                for (x, &weight) in x.step_by(horizontal.dilation.max(1)).zip(weights) {
+                    add([*x.first()?, *x.get(stride)?, *x.get(2 * stride)?, *x.last()?], weight);
                 }
             }
+            let [a, b, c, d] = four;
+            *sums = [words(a), words(b), words(c), words(d)];
         }
         Some(())
     }
