@@ -80,7 +80,7 @@ impl Error {
     #[inline(never)]
     pub const fn at_node(self, node: u32) -> Self {
         match self.node() {
-            None => self.with((node as u64 + 1 & NODES) << NODE),
+            None => self.with(((node as u64 + 1) & NODES) << NODE),
             Some(_) => self,
         }
     }

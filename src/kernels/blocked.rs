@@ -86,6 +86,7 @@ impl Scratch {
 
 impl Product<'_> {
     /// Computes all outputs.
+    #[inline(never)]
     pub fn run(&self, numbers: &mut dyn Numbers, scratch: &mut Scratch) -> Option<()> {
         let Scratch { packed, sums } = scratch;
         let Self { patches, rows, taps, .. } = *self;

@@ -44,6 +44,7 @@ pub(crate) fn size(p: &Product<'_>) -> Option<[usize; 2]> {
 }
 
 /// Computes a product of one channel.
+#[inline(never)]
 pub(crate) fn run(
     p: &Product<'_>,
     [lines_at_once, columns_at_once]: [usize; 2],
@@ -113,7 +114,7 @@ impl<E: Element> Job for Sums<'_, '_, E> {
             let mut four = [start, start, start, start];
             let lines = tile.iter().step_by(vertical.dilation.max(1)).take(vertical.filter);
             for (line, weights) in lines.zip(weights.chunks_exact(horizontal.filter.max(1))) {
-                let x = line.get(4 * block * stride..)?.windows(3 * stride + 1);
+                let x = line.get(4 * block * stride..)?.windows((3 * stride + 1).max(1));
                 let mut add = |x: [u32; 4], weight: E::Stored| {
                     let ([a, b, c, d], [p, q, r, s]) = (four, x);
                     let mac = |sum: E, x| sum.mac(E::weight(weight, offset), elements(x));
