@@ -25,6 +25,33 @@ impl Pad {
         elements(&self.input)?;
         Some(shape)
     }
+    /// Calls `row` for each row of the output, with the number of the row of the input that it holds.
+    #[inline(never)]
+    fn rows(
+        &self,
+        [x, y]: [usize; 2],
+        row: &mut dyn FnMut(Option<usize>) -> Option<()>,
+    ) -> Option<()> {
+        let output = self.output()?;
+        (elements(&self.input)? == x && elements(&output)? == y).then_some(())?;
+        let ([size_n, size_c, size_h, _], [batches, channels, height, _]) = (self.input, output);
+        let [before_n, before_c, before_h, _] = self.edges.map(|edge| edge.before as isize);
+        let source = |o: usize, before: isize, size: usize| {
+            let i = (o as isize - before) as usize;
+            (i < size).then_some(i)
+        };
+        for n in 0..batches {
+            let n = source(n, before_n, size_n);
+            for c in 0..channels {
+                let plane = n.zip(source(c, before_c, size_c)).map(|(n, c)| n * size_c + c);
+                for h in 0..height {
+                    let line = plane.zip(source(h, before_h, size_h));
+                    row(line.map(|(plane, h)| plane * size_h + h))?;
+                }
+            }
+        }
+        Some(())
+    }
 }
 
 /// `y` is `x`, moved by the edges before it, with `value` around.
@@ -32,33 +59,19 @@ impl Pad {
 /// Source: docs/formats.md, v4 opcode 0x05.
 #[inline(never)]
 pub fn pad<T: Copy>(p: &Pad, value: T, x: &[T], y: &mut [T]) -> Option<()> {
-    let output = p.output()?;
-    (elements(&p.input)? == x.len() && elements(&output)? == y.len()).then_some(())?;
-    let [_, channels, height, width] = p.input.map(|d| d as isize);
-    let [batches, out_channels, out_height, out_width] = output;
-    let [before_n, before_c, before_h, before_w] = p.edges.map(|e| e.before as isize);
-    let source = |o: usize, before: isize, size: isize| {
-        let i = o as isize - before;
-        (0..size).contains(&i).then_some(i)
-    };
+    let ([.., width], [.., out_width]) = (p.input, p.output()?);
+    let [.., edge] = p.edges;
+    let (skip, at) = ((-edge.before).max(0) as usize, edge.before.max(0) as usize);
+    let lengths = [x.len(), y.len()];
     let mut rows = y.chunks_exact_mut(out_width.max(1));
-    for n in 0..batches {
-        let n = source(n, before_n, p.input[0] as isize);
-        for c in 0..out_channels {
-            let plane = n.zip(source(c, before_c, channels)).map(|(n, c)| n * channels + c);
-            for h in 0..out_height {
-                let row = rows.next()?;
-                row.fill(value);
-                let line = plane.zip(source(h, before_h, height)).map(|(p, h)| p * height + h);
-                let Some(line) = line else { continue };
-                let x = x.get((line * width) as usize..((line + 1) * width) as usize)?;
-                let (skip, at) = ((-before_w).max(0) as usize, before_w.max(0) as usize);
-                let row = row.iter_mut().skip(at);
-                row.zip(x.iter().skip(skip)).for_each(|(y, &x)| *y = x);
-            }
-        }
-    }
-    Some(())
+    p.rows(lengths, &mut |line| {
+        let row = rows.next()?;
+        row.fill(value);
+        let Some(line) = line else { return Some(()) };
+        let x = x.get(line * width..(line + 1) * width)?;
+        row.iter_mut().skip(at).zip(x.iter().skip(skip)).for_each(|(y, &x)| *y = x);
+        Some(())
+    })
 }
 
 #[cfg(test)]
