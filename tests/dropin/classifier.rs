@@ -75,7 +75,11 @@ fn a_classifier_learns_saves_and_loads() {
         assert_eq!(predict(own, &blank).0, -22);
         assert_eq!(predict(own, &RawImage(27, 28, 1, null(), pictures[0].as_ptr())).0, -2012);
 
+        let nowhere = CString::new("/nowhere/x").unwrap();
+        assert_eq!(maix_kpu_classifier_save(own, nowhere.as_ptr()), -2);
         assert_eq!(maix_kpu_classifier_save(own, path.as_ptr()), 0);
+        // A head, and for each class a head and ten values.
+        assert_eq!(firmware(|f| f.files["/sd/c.clf"].len()), 4 + 3 * (16 + 4 * 10));
         let (mut loaded, mut classes, mut samples) = (null_mut(), 0, 7);
         let load = |loaded, path: &CString, classes, samples| {
             maix_kpu_classifier_load(loaded, path.as_ptr(), info, classes, samples, 0)

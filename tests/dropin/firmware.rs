@@ -84,11 +84,13 @@ unsafe extern "C" fn vfs_internal_open(
     };
     firmware(|firmware| {
         match mode.to_bytes() {
-            b"wb" => drop(firmware.files.insert(path.clone(), Vec::new())),
+            b"wb" if path.starts_with("/sd/") => {
+                firmware.files.insert(path.clone(), Vec::new());
+            }
             b"rb" if firmware.files.contains_key(&path) => {}
             _ => {
                 // SAFETY: as above.
-                unsafe { *error = 2 };
+                unsafe { *error = if path.starts_with("/sd/") { 5 } else { 2 } };
                 return null_mut();
             }
         }

@@ -10,7 +10,7 @@ use super::{
         services::HostFile,
     },
     context::Context,
-    firmware::{self, Output},
+    firmware::{self, EIO, Output},
     models::dma_channel,
     reported,
 };
@@ -64,14 +64,14 @@ fn number(body: impl FnOnce() -> Result<usize>) -> c_int {
 #[inline(never)]
 fn errno(error: Error) -> c_int {
     const EPERM: c_int = 1;
-    const EIO: c_int = 5;
     const ENOMEM: c_int = 12;
     const EINVAL: c_int = 22;
     let code = reported(Err(error));
     match error.kind() {
         Kind::PlacesFull | Kind::NoPlace | Kind::NothingToRemove => EPERM,
         Kind::ClassMissing | Kind::NoSample => EPERM,
-        Kind::OpenFile | Kind::Read | Kind::Write | Kind::ClassifierFile => EIO,
+        Kind::OpenFile => firmware::open_error(),
+        Kind::Read | Kind::Write | Kind::ClassifierFile => EIO,
         Kind::Allocate | Kind::FeatureLength => ENOMEM,
         Kind::Null | Kind::MisalignedPointer | Kind::NotLoaded | Kind::Parameter => EINVAL,
         _ => code,
@@ -277,7 +277,7 @@ pub unsafe extern "C" fn maix_kpu_classifier_predict(
     }
 }
 
-/// Writes the classes to a file.
+/// Writes the classes to a file, byte for byte as the original does.
 ///
 /// # Safety
 /// The classifier was made here, `path` is a C string.
@@ -291,7 +291,7 @@ pub unsafe extern "C" fn maix_kpu_classifier_save(
         let own = trained(classifier)?;
         get(What::Path, path)?;
         let mut file = Output::create(path).ok_or(Error::new(Kind::OpenFile))?;
-        own.learner.classifier.save(Form::Checked, &mut |bytes| match file.write(bytes) {
+        own.learner.classifier.save(Form::Original, &mut |bytes| match file.write(bytes) {
             true => Ok(()),
             false => Err(Error::of(Kind::Write, What::Classifier)),
         })?;

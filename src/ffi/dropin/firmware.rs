@@ -1,6 +1,6 @@
 //! What the firmware gives: memory, files, flash, the clock and the console.
 
-use super::super::{header::maix_kpu_services_t, services};
+use super::super::{errors::Global, header::maix_kpu_services_t, services};
 use core::ptr::null_mut;
 use cty::{c_char, c_int, c_void};
 
@@ -104,6 +104,16 @@ unsafe extern "C" fn microseconds(_: *mut c_void) -> u64 {
     unsafe { sysctl_get_time_us() }
 }
 
+/// C's number for an error of a file.
+pub(super) const EIO: c_int = 5;
+/// Why a file could not be opened the last time.
+static OPEN_ERROR: Global<c_int> = Global::new(EIO);
+
+/// C's number for why a file could not be opened the last time.
+pub(super) fn open_error() -> c_int {
+    OPEN_ERROR.get()
+}
+
 /// Opens a file in a mode of C's fopen; NULL where that fails.
 ///
 /// # Safety
@@ -112,7 +122,11 @@ unsafe fn open(path: *const c_char, mode: *const c_char) -> *mut c_void {
     let mut error = 0;
     // SAFETY: the caller's promise.
     let file = unsafe { vfs_internal_open(path, mode, &raw mut error) };
-    if error == 0 { file } else { null_mut() }
+    if error == 0 {
+        return file;
+    }
+    OPEN_ERROR.set(error);
+    null_mut()
 }
 
 unsafe extern "C" fn open_file(
@@ -174,7 +188,7 @@ impl Output {
     pub(super) unsafe fn create(path: *const c_char) -> Option<Self> {
         // SAFETY: the caller's promise.
         let file = unsafe { open(path, c"wb".as_ptr()) };
-        (!file.is_null()).then_some(Self(file))
+        (!file.is_null()).then(|| Self(file))
     }
 
     /// Appends to the file; whether all was written.

@@ -3,7 +3,7 @@
 use super::{
     super::{
         errors::Global,
-        get_mut,
+        get_mut, null as null_error,
         services::{HostFile, HostFlash},
         source::Reader,
     },
@@ -49,7 +49,7 @@ unsafe fn load(
     })
 }
 
-/// Loads a model from a file, or where `path` is NULL from a flash address.
+/// Loads a model from a file, or where `path` is NULL from a flash address above 0.
 ///
 /// # Safety
 /// `model` and `size` point to places for them, `path` is a C string or NULL.
@@ -63,9 +63,10 @@ pub unsafe extern "C" fn sipeed_kpu_model_load(
     firmware::start();
     // SAFETY: the caller's promises.
     unsafe {
-        let reader = match path.is_null() {
-            true => HostFlash::at(address).map(Reader::Flash),
-            false => HostFile::open(path).map(Reader::File),
+        let reader = match (address, path.is_null()) {
+            (_, false) => HostFile::open(path).map(Reader::File),
+            (0, true) => Err(null_error(What::Path)),
+            (address, true) => HostFlash::at(address).map(Reader::Flash),
         };
         load(model, size, false, reader)
     }
