@@ -127,6 +127,13 @@ impl Model {
     /// Recognises and checks a model. After `Ok` every node can be run inside the memories that
     /// the header asks for.
     pub fn open(source: &dyn Source) -> Result<Self> {
+        let model = Self::read(source)?;
+        model.check(source)?;
+        Ok(model)
+    }
+
+    /// Recognises a model by its headers; nodes are not looked at.
+    pub(crate) fn read(source: &dyn Source) -> Result<Self> {
         let version = detect::version(source)?;
         let reader = &mut Reader::new(source, 0, source.len());
         let mut model = match version {
@@ -137,7 +144,6 @@ impl Model {
         model.bodies = reader.offset();
         reader.done()?;
         model.size = model.bodies(source).end()?;
-        model.check(source)?;
         Ok(model)
     }
 

@@ -104,6 +104,52 @@ fn first_layers_run_alone_and_keep_their_output() {
     assert_eq!(destroy(other), 0);
 }
 
+/// What newer CanMV firmwares ask of a kmodel v4: its size by its first bytes, and shapes.
+#[test]
+fn models_in_memory_tell_their_sizes() {
+    let _turn = boot();
+    for (name, file) in kmodel_samples::all() {
+        let model = Model::open(&&file[..]).unwrap();
+        let probe = |bytes: &[u8]| {
+            // SAFETY: the bytes are ours.
+            unsafe { nncase_probe_model_buffer_size(bytes.as_ptr(), bytes.len() as u32) }
+        };
+        assert_eq!(probe(&file), model.size() as i32, "{name}");
+        // All but the last body, of which nothing is read.
+        assert_eq!(probe(&file[..model.size() - 8]), model.size() as i32, "{name}");
+        assert_eq!(printed(), "");
+        assert_eq!(probe(&file[..10]), -1);
+        assert_eq!(probe(&[0; 64]), -1);
+        assert!(printed().contains("only zero bytes"));
+
+        let mut context = core::mem::MaybeUninit::<SdkContext>::uninit();
+        let place = context.as_mut_ptr();
+        let (mut c, mut h, mut w) = (0, 0, 0);
+        // SAFETY: the model is whole and stays, the rest is ours.
+        unsafe {
+            assert_eq!(nncase_load_kmodel(place, file.as_ptr()), 0, "{name}");
+            assert_eq!(nncase_get_output_count(place), model.output_count() as c_int);
+            let mut input = |index| {
+                let code = nncase_get_input_shape(place, index, &raw mut c, &raw mut h, &raw mut w);
+                (code, [c, h, w])
+            };
+            let shape = model.input(&&file[..], 0).unwrap().image();
+            let sizes = [shape.channels, shape.height, shape.width].map(|size| size as c_int);
+            assert_eq!(input(0), (0, sizes), "{name}");
+            assert_ne!(input(9).0, 0);
+            assert_ne!(input(-1).0, 0);
+            let shape = model.output(&&file[..], 0).unwrap().image();
+            let sizes = [shape.channels, shape.height, shape.width].map(|size| size as c_int);
+            let code = nncase_get_output_shape(place, &raw mut c, &raw mut h, &raw mut w);
+            assert_eq!((code, [c, h, w]), (0, sizes), "{name}");
+            assert_ne!(nncase_get_output_shape(place, null_mut(), &raw mut h, &raw mut w), 0);
+            nncase_model_free(place);
+            assert_eq!(nncase_get_output_count(place), 0);
+        }
+        printed();
+    }
+}
+
 #[test]
 fn errors_are_numbers_and_one_line() {
     let _turn = boot();
@@ -121,7 +167,9 @@ fn errors_are_numbers_and_one_line() {
     }
     assert_eq!(load_file("/sd/no.kmodel").unwrap_err(), Code::Read as c_int);
     assert!(printed().contains("cannot be opened"));
-    assert_eq!(load_flash(16 << 20, false).unwrap_err(), Code::Param as c_int);
+    for address in [0, 16 << 20] {
+        assert_eq!(load_flash(address, false).unwrap_err(), Code::Param as c_int);
+    }
     printed();
 
     let file = mnist();

@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     error::{Result, What},
-    model::{Model, Source, source::truncated, v3},
+    model::{Model, Source, Tensor, source::truncated, v3},
+    session::Session,
 };
 use core::ptr::{copy_nonoverlapping, null};
 use cty::{c_int, c_void};
@@ -65,6 +66,22 @@ impl Source for Somewhere {
         // SAFETY: the firmware says that a model lies here, and nothing behind it is asked for but
         // what the model says it has.
         unsafe { copy_nonoverlapping(self.0.wrapping_add(offset), out.as_mut_ptr(), out.len()) };
+        Ok(())
+    }
+}
+
+/// The begin of a model.
+struct Head<'b>(&'b [u8]);
+
+impl Source for Head<'_> {
+    fn len(&self) -> usize {
+        MOST
+    }
+
+    fn read(&self, offset: usize, out: &mut [u8]) -> Result<()> {
+        let bytes = self.0.get(offset..).and_then(|bytes| bytes.get(..out.len()));
+        let bytes = bytes.ok_or_else(|| truncated(offset, out.len(), self.0.len()))?;
+        out.copy_from_slice(bytes);
         Ok(())
     }
 }
@@ -220,3 +237,91 @@ macro_rules! exports {
 exports!(nncase_load_kmodel, nncase_run_kmodel, nncase_get_output, nncase_model_free);
 #[cfg(feature = "canmv")]
 exports!(kpu_load_kmodel, kpu_run_kmodel, kpu_get_output, kpu_model_free);
+
+/// Bytes of the model whose first `length` bytes lie at `bytes`; -1 where it is no model, or where its
+/// headers lie further behind.
+///
+/// # Safety
+/// `bytes` points to as many bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nncase_probe_model_buffer_size(bytes: *const u8, length: u32) -> i32 {
+    firmware::start();
+    let mut size = -1;
+    answer(|| {
+        // SAFETY: the caller's promise.
+        let head = unsafe { slice_of(What::ModelsBytes, bytes, length as usize) }?;
+        size = Model::read(&Head(head))?.size() as i32;
+        Ok(())
+    });
+    size
+}
+
+/// The number of a model's outputs; 0 where there is no model.
+///
+/// # Safety
+/// `context` was filled by `nncase_load_kmodel`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nncase_get_output_count(context: *mut SdkContext) -> c_int {
+    let mut count = 0;
+    answer(|| {
+        // SAFETY: the caller's promise.
+        let own = unsafe { get_mut(What::Context, context) }?.own();
+        count = Context::find(own)?.opened()?.session.output_count() as c_int;
+        Ok(())
+    });
+    count
+}
+
+/// Writes the size of a tensor of a model to the firmware's variables.
+///
+/// # Safety
+/// `context` was filled by `nncase_load_kmodel`, `places` are valid.
+unsafe fn give_size(
+    context: *mut SdkContext,
+    places: [*mut c_int; 3],
+    tensor: impl FnOnce(&Session<'_>) -> Result<Tensor>,
+) -> c_int {
+    answer(|| {
+        // SAFETY: the caller's promises.
+        unsafe {
+            let own = get_mut(What::Context, context)?.own();
+            let shape = tensor(&Context::find(own)?.opened()?.session)?.image();
+            let sizes = [shape.channels, shape.height, shape.width];
+            for (place, size) in places.into_iter().zip(sizes) {
+                *get_mut(What::PlaceForTheSize, place)? = size as c_int;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The size of a model's input.
+///
+/// # Safety
+/// `context` was filled by `nncase_load_kmodel`, the last three point to places for the answer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nncase_get_input_shape(
+    context: *mut SdkContext,
+    index: c_int,
+    channels: *mut c_int,
+    height: *mut c_int,
+    width: *mut c_int,
+) -> c_int {
+    // SAFETY: the caller's promises.
+    unsafe { give_size(context, [channels, height, width], |session| session.input(index as u32)) }
+}
+
+/// The size of output 0.
+///
+/// # Safety
+/// `context` was filled by `nncase_load_kmodel`, the last three point to places for the answer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nncase_get_output_shape(
+    context: *mut SdkContext,
+    channels: *mut c_int,
+    height: *mut c_int,
+    width: *mut c_int,
+) -> c_int {
+    // SAFETY: the caller's promises.
+    unsafe { give_size(context, [channels, height, width], |session| session.output(0)) }
+}
