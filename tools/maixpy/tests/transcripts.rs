@@ -1,18 +1,17 @@
 //! Replays the recorded dialogues with the original firmwares on the desktop program.
 //!
-//! Every line that differs must be explained by `differences.toml`, every line of which must explain
-//! something; docs/compatibility.md is made of it (`UPDATE_DOCS=1`).
+//! Every line that differs must be explained by the table of our module's differences, every line of
+//! which must explain something; docs/compatibility.md is made of it (`UPDATE_DOCS=1`).
 
 mod common;
-mod differences;
+mod compatibility;
 #[path = "originals_table/mod.rs"]
 mod originals;
 
 use std::{cell::RefCell, collections::BTreeSet, fs, path::Path};
 
-use differences::Differences;
 use tempfile::TempDir;
-use transcripts::{Comparison, End, Index, Line, Step, Topic, align};
+use transcripts::{Differences, Index, Topic, judge};
 
 /// What one dialogue printed here, with the recorded traceback's file name.
 fn replay(program: &Path, index: &Index, topic: &Topic) -> Vec<String> {
@@ -62,80 +61,14 @@ fn script_with_recorded_inputs(index: &Index, topic: &Topic, flash: &Path) -> St
     format!("fed = iter([{}])\n{script}", names.join(", "))
 }
 
-/// Whether a line is an exception's.
-fn is_exception(line: &str) -> bool {
-    line.contains(" !! ") || line.starts_with("Traceback")
-}
-
-/// What is not explained.
-fn judge(
-    topic: &Topic,
-    recorded: &[String],
-    printed: &[String],
-    known: &Differences,
-) -> Vec<String> {
-    let mut expected = recorded;
-    if topic.ends != End::Normal {
-        // What the recording machine says of the end stands behind an empty line.
-        let end = recorded.iter().position(|line| line.starts_with("[emulator: ")).expect("an end");
-        expected = &recorded[..end - 1];
-    }
-    let is_same = |r: usize, p: usize| {
-        let comparison = match topic.incidental_lines.contains(&(r + 1)) {
-            true => Comparison::Incidental,
-            false => Comparison::Rounded,
-        };
-        Line::new(&expected[r]).matches(&Line::new(&printed[p]), comparison)
-    };
-    let lines = |step: Step| match step {
-        Step::Both { recorded: r, printed: p } => (Some(&*expected[r]), Some(&*printed[p])),
-        Step::Missing { recorded: r } => (Some(&*expected[r]), None),
-        Step::Extra { printed: p } => (None, Some(&*printed[p])),
-    };
-    let explain = |step| {
-        let (recorded, printed) = lines(step);
-        known.find(&topic.name, recorded, printed)
-    };
-    let steps = align(expected.len(), printed.len(), |step| match step {
-        Step::Both { recorded: r, printed: p } if is_same(r, p) => 0,
-        step if explain(step).is_some() => 1,
-        Step::Both { .. } => 100,
-        _ => 60,
-    });
-    let mut unexplained = Vec::new();
-    let mut raised = false;
-    // Where the original came to its end, ours goes on.
-    let last = steps.iter().rposition(|step| !matches!(step, Step::Extra { .. }));
-    for (number, &step) in steps.iter().enumerate() {
-        if matches!(step, Step::Both { recorded: r, printed: p } if is_same(r, p)) {
-            continue;
-        }
-        let behind_the_end = topic.ends != End::Normal && last.is_none_or(|last| number > last);
-        match (lines(step), explain(step)) {
-            ((_, Some(printed)), _) if behind_the_end => raised |= is_exception(printed),
-            (_, Some(difference)) => known.note(difference),
-            ((recorded, printed), None) => {
-                let show = |sign, line: Option<&str>| {
-                    line.map_or(String::new(), |line| format!("  {sign} {line}\n"))
-                };
-                unexplained.push(show('-', recorded) + &show('+', printed));
-            }
-        }
-    }
-    if topic.ends == End::Crash && !raised {
-        unexplained.push("  the original crashed; ours raised nothing\n".to_string());
-    }
-    unexplained
-}
-
 #[test]
 fn differences_are_documented() {
-    Differences::read().check_documentation();
+    compatibility::check();
 }
 
 #[test]
 fn answers_are_as_recorded() {
-    let known = Differences::read();
+    let known = Differences::of_module();
     let (Some(program), Some(index)) = (common::program(), Index::read()) else { return };
     let wrong = RefCell::new(BTreeSet::new());
     let mut count = 0;
@@ -144,7 +77,7 @@ fn answers_are_as_recorded() {
             count += 1;
             let recorded: Vec<String> = index.output(topic).lines().map(str::to_string).collect();
             let printed = replay(&program, &index, topic);
-            let unexplained = judge(topic, &recorded, &printed, &known);
+            let unexplained = judge(topic, &recorded, &printed, &[&known]);
             if !unexplained.is_empty() {
                 println!("{} ({}):\n{}", topic.name, topic.about, unexplained.concat());
                 wrong.borrow_mut().insert(topic.name.clone());

@@ -4,9 +4,13 @@
 //! The recordings are no part of the repository; see [`folder`].
 
 mod align;
+mod differences;
+mod judge;
 mod line;
 mod topic;
 
 pub use align::{Step, align};
+pub use differences::{Class, Differences};
+pub use judge::judge;
 pub use line::{Comparison, Line};
 pub use topic::{Content, End, Index, Topic, folder};

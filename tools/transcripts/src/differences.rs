@@ -1,39 +1,29 @@
-//! The known differences from the original firmwares, and the document made of them.
+//! Tables of the known differences from the original firmwares.
 
-use std::{cell::Cell, env, fs, path::PathBuf};
+use std::cell::Cell;
 
+use anyhow::{Context, Result};
 use regex::Regex;
 use serde::Deserialize;
-
-use crate::{common, originals};
 
 /// Why an answer may differ.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
-enum Class {
+pub enum Class {
+    /// The original is wrong, ours is not.
     Fault,
+    /// Ours says more.
     Message,
+    /// Ours can do more.
     Extension,
+    /// What is not ours differs.
     Platform,
-}
-
-impl Class {
-    const ALL: [Self; 4] = [Self::Fault, Self::Message, Self::Extension, Self::Platform];
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::Fault => "Faults of the original that ours does not have",
-            Self::Message => "Better messages",
-            Self::Extension => "What the original does not have",
-            Self::Platform => "Limits of the platform",
-        }
-    }
 }
 
 /// Lines that may differ.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Difference {
+struct Difference {
     class: Class,
     /// Why, for the document.
     reason: String,
@@ -42,15 +32,13 @@ pub struct Difference {
     topics: Regex,
     /// Each: what was recorded, and what ours prints.
     lines: Vec<Pair>,
-    #[serde(skip)]
-    used: Cell<bool>,
 }
 
 /// Patterns of whole lines. Groups of one name must say the same in both. Without one of the two,
 /// the line is missing.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Pair {
+pub struct Pair {
     #[serde(default, deserialize_with = "optional_line")]
     recorded: Option<Regex>,
     #[serde(default, deserialize_with = "optional_line")]
@@ -69,6 +57,11 @@ fn optional_line<'d, D: serde::Deserializer<'d>>(source: D) -> Result<Option<Reg
 }
 
 impl Pair {
+    /// Notes that this line of the table was needed.
+    pub fn note(&self) {
+        self.used.set(true);
+    }
+
     fn explains(&self, recorded: Option<&str>, printed: Option<&str>) -> bool {
         let (a, b) = match (&self.recorded, recorded, &self.printed, printed) {
             (None, None, Some(pattern), Some(line)) | (Some(pattern), Some(line), None, None) => {
@@ -86,43 +79,46 @@ impl Pair {
     }
 }
 
-/// All known differences.
+/// A table of known differences.
 #[derive(Deserialize)]
 pub struct Differences {
     difference: Vec<Difference>,
 }
 
-/// A line of the table.
-#[derive(Clone, Copy)]
-pub struct Found(usize, usize);
-
 impl Differences {
-    pub fn read() -> Self {
-        toml::from_str(include_str!("differences.toml")).expect("differences.toml")
+    /// Those of our module, wherever it runs.
+    pub fn of_module() -> Self {
+        Self::parse(include_str!("../tables/module.toml")).expect("module.toml")
     }
 
-    /// What explains a recorded and a printed line, or the lack of one.
+    /// Those of our archive behind the original's module.
+    pub fn of_archive() -> Self {
+        Self::parse(include_str!("../tables/archive.toml")).expect("archive.toml")
+    }
+
+    /// Reads a table.
+    pub fn parse(text: &str) -> Result<Self> {
+        toml::from_str(text).context("not a table of differences")
+    }
+
+    /// The reasons of one class, in the table's order.
+    pub fn reasons(&self, class: Class) -> impl Iterator<Item = &str> {
+        let of_class = self.difference.iter().filter(move |one| one.class == class);
+        of_class.map(|one| &*one.reason)
+    }
+
+    /// The line of the table that explains a recorded and a printed line, or the lack of one.
     pub fn find(
         &self,
         topic: &str,
         recorded: Option<&str>,
         printed: Option<&str>,
-    ) -> Option<Found> {
+    ) -> Option<&Pair> {
         self.difference
             .iter()
-            .enumerate()
-            .filter(|(_, difference)| difference.topics.is_match(topic))
-            .find_map(|(number, difference)| {
-                let pair =
-                    difference.lines.iter().position(|pair| pair.explains(recorded, printed));
-                pair.map(|pair| Found(number, pair))
-            })
-    }
-
-    /// Notes that a line of the table was needed.
-    pub fn note(&self, Found(number, pair): Found) {
-        self.difference[number].used.set(true);
-        self.difference[number].lines[pair].used.set(true);
+            .filter(|difference| difference.topics.is_match(topic))
+            .flat_map(|difference| &difference.lines)
+            .find(|pair| pair.explains(recorded, printed))
     }
 
     /// The lines of the table that were not needed.
@@ -136,32 +132,5 @@ impl Differences {
                 .collect()
         };
         self.difference.iter().flat_map(unused).collect()
-    }
-
-    /// docs/compatibility.md is what the table says.
-    pub fn check_documentation(&self) {
-        let path: PathBuf = common::project().join("docs/compatibility.md");
-        if env::var_os("UPDATE_DOCS").is_some() {
-            fs::write(&path, self.document()).expect("the document");
-        }
-        let stored = fs::read_to_string(&path).unwrap_or_default();
-        assert!(stored == self.document(), "docs/compatibility.md is old: run with UPDATE_DOCS=1");
-    }
-
-    fn document(&self) -> String {
-        let mut text = include_str!("introduction.md").to_string();
-        for class in Class::ALL {
-            text += &format!("\n### {}\n\n", class.title());
-            for difference in self.difference.iter().filter(|one| one.class == class) {
-                text += &format!("- {}\n", difference.reason);
-            }
-        }
-        text += include_str!("scripts.md");
-        for script in originals::read() {
-            let (path, seen) = (&script.path, &script.seen);
-            let runs = if script.fails { "to an exception" } else { "yes" };
-            text += &format!("| {path} | {runs} | {seen} | {} |\n", script.instead);
-        }
-        text
     }
 }
