@@ -8,6 +8,9 @@ FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Of the chip's library; firmware,canmv for CanMV.
+FEATURES ?= firmware
+
 # Cargo's options for the chip.
 CHIP_TARGET = --profile chip --target targets/k210.json -Zjson-target-spec
 CHIP = $(CHIP_TARGET) -Zbuild-std=core
@@ -82,7 +85,7 @@ fuzz: ## each fuzz target for SECONDS=60
 	done
 
 firmware-lib: setup-chip ## the chip's library, target/firmware/libmaix_kpu.a
-	scripts/firmware-lib.sh maix-kpu targets/k210-symbols.txt --features firmware $(CHIP)
+	scripts/firmware-lib.sh maix-kpu targets/k210-symbols.txt --features $(FEATURES) $(CHIP)
 
 firmware: firmware-lib setup-desktop ## our own MicroPython for the chip, target/firmware/micropython-k210.elf and .bin
 	scripts/firmware-lib.sh maix-image mpy_bindings/image/symbols.txt $(CHIP_ALLOC)

@@ -1,0 +1,8 @@
+# Our module in place of CanMV's; included by components/micropython.
+if(CONFIG_MAIX_KPU_MODULE)
+    get_filename_component(maix_kpu ${CMAKE_CURRENT_LIST_DIR} REALPATH)
+    list(FILTER MPY_PORT_SRCS EXCLUDE REGEX "port/src/Maix/maix_kpu/")
+    include(${maix_kpu}/../kpu/maixpy.cmake)
+    # modMaix.c looks for our class under this name.
+    add_definitions(-Dkpu_class_type=k210_kpu_type)
+endif()
