@@ -15,7 +15,7 @@ use crate::{
         dmac::{self, Channel, Dmac},
         flash::Flash,
         kpu::{self, Kpu},
-        otp,
+        otp::Otp,
         plic::{Lines, Plic},
         sha256::Sha256,
         spi::{Fields, Spi},
@@ -159,6 +159,7 @@ pub struct Board {
     dmac: Dmac,
     spi: [Spi; 3],
     sha256: Sha256,
+    otp: Otp,
     /// Registers of devices that keep what is written, by address.
     registers: BTreeMap<u64, u32>,
     cycles: u64,
@@ -190,6 +191,7 @@ impl Board {
                 Spi::new(Fields::SPI3, Some(flash)),
             ],
             sha256: Sha256::default(),
+            otp: Otp::default(),
             registers: BTreeMap::new(),
             cycles: 0,
             next_event: 0,
@@ -202,7 +204,7 @@ impl Board {
         }
     }
 
-    /// What a reset that the firmware asks for does. RAM, flash and console stay as they are.
+    /// What a reset that the firmware asks for does. RAM, flash, fuses and console stay as they are.
     pub fn reset(&mut self) {
         self.kpu.reset();
         self.clint = Clint::new();
@@ -221,6 +223,11 @@ impl Board {
     /// How the KPU rounds activations from now on.
     pub fn set_rounding(&mut self, rounding: Rounding) {
         self.kpu.set_rounding(rounding);
+    }
+
+    /// The chip's fuses, to be filled.
+    pub fn fuses_mut(&mut self) -> &mut [u8] {
+        self.otp.fuses_mut()
     }
 
     /// Lets something go wrong.
@@ -282,7 +289,7 @@ impl Board {
             Device::Spi(n) => self.spi[n].read(offset),
             Device::Sha256 => self.sha256.read(offset),
             Device::Sysctl => self.sysctl.read(offset),
-            Device::Otp => otp::read(offset),
+            Device::Otp => self.otp.read(offset),
             // The line status says that everything is sent.
             Device::Uart if offset == 0x14 => 0x60,
             Device::Gpio if (name, offset) == ("GPIO", 0x50) || (name, offset) == ("GPIOHS", 0) => {
@@ -334,7 +341,7 @@ impl Board {
                 self.schedule_dma();
             }
             Device::Uart if offset == 0 => eprint!("{}", char::from(value as u8)),
-            Device::Otp => {}
+            Device::Otp => self.otp.write(offset, value),
             Device::Uart | Device::Gpio | Device::Registers | Device::Absent => {
                 self.registers.insert(address, value);
             }

@@ -54,10 +54,9 @@ impl Counter {
 
     /// Counts only inside the function `name` and what it calls; false if there is none.
     pub fn count_in(&mut self, name: &str) -> bool {
-        let symbol = self.symbols.table().iter().find(|s| s.name == name);
-        self.scope = symbol.map(|symbol| Scope {
+        self.scope = self.symbols.address(name).map(|address| Scope {
             name: name.to_owned(),
-            address: symbol.address,
+            address,
             returns: None,
             ends: Vec::new(),
         });

@@ -118,6 +118,11 @@ impl Symbols {
         &self.table
     }
 
+    /// Where the symbol `name` is.
+    pub fn address(&self, name: &str) -> Option<u64> {
+        self.table.iter().find(|symbol| symbol.name == name).map(|symbol| symbol.address)
+    }
+
     /// An address for a reader: `0x80001234 (main+0x10)`.
     pub fn describe(&self, address: u64) -> String {
         match self.find(address) {

@@ -1,6 +1,7 @@
 //! The CPU: runs code until something ends the run, and takes interrupts between blocks of code.
 
 use std::{
+    cell::Cell,
     ffi::c_void,
     fmt,
     rc::Rc,
@@ -285,6 +286,25 @@ impl Machine {
         let found = counter.is_some_and(|counter| counter.count_in(name));
         ensure!(found, "the firmware has no symbol {name} to count in");
         Ok(())
+    }
+
+    /// Lets call `nth` (from 0) of the function `name` return 0 at once. Gives the count of its calls.
+    pub fn fail_call(&mut self, name: &str, nth: u64) -> Result<Rc<Cell<u64>>> {
+        let address = self.symbols.address(name);
+        let address = address.with_context(|| format!("the firmware has no symbol {name}"))?;
+        let calls = Rc::new(Cell::new(0));
+        let count = calls.clone();
+        let hook = move |cpu: &mut Unicorn<'_, State>, address, _| {
+            let call = count.replace(count.get() + 1);
+            if call == nth {
+                cpu.get_data_mut().skip_rest_of_block(address);
+                write(cpu, Register::X10, 0);
+                let caller = read(cpu, Register::X1);
+                write(cpu, Register::PC, caller);
+            }
+        };
+        self.cpu.add_code_hook(address, address, hook).map_err(cpu_error)?;
+        Ok(calls)
     }
 
     /// Where the CPU is: the program counter and where the function returns to.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
 use k210_emu::{
     board::{Board, Fault},
@@ -35,8 +35,11 @@ struct Arguments {
     /// The firmware: an ELF file, or a flat image for address 0x80000000.
     firmware: PathBuf,
     /// Puts a file into the flash chip.
-    #[arg(long, value_name = "ADDRESS=FILE", value_parser = parse_flash)]
+    #[arg(long, value_name = "ADDRESS=FILE", value_parser = parse_file)]
     flash: Vec<(usize, PathBuf)>,
+    /// Puts a file into the fuses (OTP), which are not blown elsewhere.
+    #[arg(long, value_name = "ADDRESS=FILE", value_parser = parse_file)]
+    fuses: Vec<(usize, PathBuf)>,
     /// Writes the whole flash chip to a file at the end; `--flash 0=FILE` brings it back.
     #[arg(long, value_name = "FILE")]
     flash_out: Option<PathBuf>,
@@ -79,7 +82,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let file = read(&arguments.firmware)?;
-    let flash = fill_flash(&arguments.flash)?;
+    let mut flash = Flash::new();
+    fill(flash.bytes_mut(), "16 MiB flash chip", &arguments.flash)?;
     let scripts: Vec<_> = arguments.script.iter().map(|path| read(path)).collect::<Result<_>>()?;
     let has_script = !scripts.is_empty();
     let console: Box<dyn Console> = match has_script {
@@ -87,6 +91,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         false => Box::new(Terminal::new()),
     };
     let mut board = Board::new(flash, console, arguments.trace_kpu);
+    fill(board.fuses_mut(), "16 KiB of fuses", &arguments.fuses)?;
     if arguments.half_up {
         board.set_rounding(Rounding::HalfUp);
     }
@@ -130,25 +135,22 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| path.display().to_string())
 }
 
-fn fill_flash(files: &[(usize, PathBuf)]) -> Result<Flash> {
-    let mut flash = Flash::new();
+/// Puts files into a memory.
+fn fill(memory: &mut [u8], what: &str, files: &[(usize, PathBuf)]) -> Result<()> {
     for (address, path) in files {
         let content = read(path)?;
-        let place = flash.bytes_mut().get_mut(*address..).and_then(|b| b.get_mut(..content.len()));
-        ensure!(
-            place.is_some(),
-            "{}: {} bytes at {address:#x} do not fit in the 16 MiB flash chip",
-            path.display(),
-            content.len()
-        );
-        if let Some(place) = place {
-            place.copy_from_slice(&content);
-        }
+        let place = memory.get_mut(*address..).and_then(|b| b.get_mut(..content.len()));
+        place
+            .with_context(|| {
+                let (path, bytes) = (path.display(), content.len());
+                format!("{path}: {bytes} bytes at {address:#x} do not fit in the {what}")
+            })?
+            .copy_from_slice(&content);
     }
-    Ok(flash)
+    Ok(())
 }
 
-fn parse_flash(text: &str) -> Result<(usize, PathBuf), String> {
+fn parse_file(text: &str) -> Result<(usize, PathBuf), String> {
     let (address, path) = text.split_once('=').ok_or("wanted ADDRESS=FILE")?;
     Ok((parse_number(address)? as usize, path.into()))
 }

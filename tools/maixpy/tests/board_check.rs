@@ -45,12 +45,24 @@ fn each_rule_is_named() {
     assert_eq!(first_line(&halves, &["--half-up"]).as_deref(), Some("half up"));
 }
 
+/// The sample with another shift and slope in the segment above 0, where they are 1 and 1.
+fn with_segment(shift: u8, slope: u8) -> Vec<u8> {
+    let mut halves = kmodel_samples::v3::halves();
+    let segment = halves.windows(8).position(|word| word == [1, 1, 0, 0, 0, 0, 0, 0]);
+    halves[segment.expect("a segment")..][..2].copy_from_slice(&[shift, slope]);
+    halves
+}
+
+/// A KPU that truncates: 255/512 of 2n + 1 lie below n + 0.5 whatever the rounding.
+#[test]
+fn truncation_is_named() {
+    let Some(rule) = first_line(&with_segment(9, 255), &[]) else { return };
+    assert_eq!(rule, "truncation");
+}
+
 #[test]
 fn other_bytes_are_shown() {
-    let mut unhalved = kmodel_samples::v3::halves();
-    // The segment above 0: shift 1, slope 1. Without the shift it gives what comes in.
-    let segment = unhalved.windows(8).position(|word| word == [1, 1, 0, 0, 0, 0, 0, 0]);
-    unhalved[segment.expect("a segment")] = 0;
-    let Some(rule) = first_line(&unhalved, &[]) else { return };
+    // Without the shift the segment gives what comes in.
+    let Some(rule) = first_line(&with_segment(0, 1), &[]) else { return };
     assert!(rule.starts_with("none of the known rules; bytes [1, 3, 5, 7, "), "{rule}");
 }

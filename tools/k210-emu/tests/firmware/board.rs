@@ -35,6 +35,8 @@ pub struct Setup {
     pub faults: Vec<Fault>,
     /// How the KPU rounds.
     pub rounding: Rounding,
+    /// Contents of the fuses by address.
+    pub fuses: Vec<(usize, Vec<u8>)>,
 }
 
 impl Setup {
@@ -94,6 +96,19 @@ impl Programs {
 
     /// What a script prints on the chip; an exception's traceback stands at the end.
     pub fn on_chip(&self, setup: &Setup, script: &str) -> String {
+        let (mut machine, output) = self.chip(setup, script);
+        finish(&mut machine, &output)
+    }
+
+    /// The same with allocation `nth` (from 0) of the KPU module failing, and the number of all.
+    pub fn on_chip_without(&self, nth: u64, setup: &Setup, script: &str) -> (String, u64) {
+        let (mut machine, output) = self.chip(setup, script);
+        let calls = machine.fail_call("memalign", nth).expect("the allocator");
+        (finish(&mut machine, &output), calls.get())
+    }
+
+    /// A chip that will run a script, and where its output goes.
+    fn chip(&self, setup: &Setup, script: &str) -> (Machine, Shared) {
         let mut chip = Flash::new();
         let mut end = SECTOR;
         for (address, bytes) in &setup.flash {
@@ -112,16 +127,11 @@ impl Programs {
         let mut board = Board::new(chip, Box::new(console), false);
         board.set_rounding(setup.rounding);
         setup.faults.iter().for_each(|&fault| board.inject(fault));
-        let mut machine = Machine::new(self.firmware.clone(), board, false).expect("a chip");
-        let limits = Limits { time: Some(Duration::from_secs(SECONDS)), instructions: None };
-        let stop = machine.run(limits);
-        let mut text = String::from_utf8_lossy(&output.0.borrow()).replace('\r', "");
-        match stop {
-            Stop::Script(ScriptEnd::Finished) => {}
-            Stop::Script(ScriptEnd::Raised(traceback)) => text += &traceback,
-            stop => panic!("{stop}\n  at {}\n{text}", machine.place()),
+        for (address, bytes) in &setup.fuses {
+            board.fuses_mut()[*address..][..bytes.len()].copy_from_slice(bytes);
         }
-        text
+        let machine = Machine::new(self.firmware.clone(), board, false).expect("a chip");
+        (machine, output)
     }
 
     /// What a script prints on the desktop.
@@ -158,6 +168,19 @@ impl Programs {
         assert_eq!(chip, desktop, "left: on the chip, right: on the desktop");
         chip
     }
+}
+
+/// Runs a chip's script to its end; what it printed.
+fn finish(machine: &mut Machine, output: &Shared) -> String {
+    let limits = Limits { time: Some(Duration::from_secs(SECONDS)), instructions: None };
+    let stop = machine.run(limits);
+    let mut text = String::from_utf8_lossy(&output.0.borrow()).replace('\r', "");
+    match stop {
+        Stop::Script(ScriptEnd::Finished) => {}
+        Stop::Script(ScriptEnd::Raised(traceback)) => text += &traceback,
+        stop => panic!("{stop}\n  at {}\n{text}", machine.place()),
+    }
+    text
 }
 
 /// Copies a file from the flash to `/flash`.

@@ -7,14 +7,11 @@ use crate::board::{Programs, Setup, file};
 
 const MODEL: usize = 0x30_0000;
 
-/// Runs `script` with the uint8 digit model in flash, a function `attempt` that says what a call
-/// raises, and one more forward pass at the end.
-fn run(faults: &[Fault], script: &str) -> Option<String> {
-    let programs = Programs::find()?;
-    let mut setup = Setup::flash([(MODEL, file("examples/mnist/mnist_uint8.kmodel"))]);
-    setup.faults = faults.to_vec();
-    let script = format!(
-        "import gc, KPU as kpu
+/// A script with the uint8 digit model in flash, a function `attempt` that says what a call raises,
+/// and one more forward pass at the end.
+fn script(body: &str) -> String {
+    format!(
+        "import KPU as kpu
 from Maix import utils
 pixels = bytes(range(256)) * 3 + bytes(16)
 def attempt(call):
@@ -29,23 +26,33 @@ def answer(load=kpu.load):
     finally:
         kpu.deinit(task)
 free = utils.heap_free()
-{script}
+{body}
 print('then', answer(), free - utils.heap_free())
 "
-    );
-    let text = programs.on_chip(&setup, &script);
-    setup.faults.clear();
-    let healthy = programs.on_chip(
-        &setup,
-        &format!(
-            "import KPU as kpu
-pixels = bytes(range(256)) * 3 + bytes(16)
-print('then', kpu.forward(kpu.load({MODEL}), pixels).argmax(), 0)"
-        ),
-    );
-    let (text, then) = text.trim_end().rsplit_once('\n').unwrap_or_else(|| panic!("{text}"));
+    )
+}
+
+fn setup() -> Setup {
+    Setup::flash([(MODEL, file("examples/mnist/mnist_uint8.kmodel"))])
+}
+
+/// What a script printed before the forward pass at the end, which gives what it gives without
+/// faults, and leaves nothing of the heap taken.
+fn before_the_end(programs: &Programs, text: &str) -> String {
+    let healthy = programs.on_chip(&setup(), &script(""));
+    let (text, then) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
     assert_eq!(then, healthy.trim_end(), "the next run, and what it leaves of the heap\n{text}");
-    Some(text.to_string())
+    assert!(then.ends_with(" 0"), "{then}");
+    text.to_string()
+}
+
+/// Runs a script with faults; what it printed before the end.
+fn run(faults: &[Fault], body: &str) -> Option<String> {
+    let programs = Programs::find()?;
+    let mut setup = setup();
+    setup.faults = faults.to_vec();
+    let text = programs.on_chip(&setup, &script(body));
+    Some(before_the_end(&programs, &text))
 }
 
 #[test]
@@ -99,4 +106,29 @@ del taken",
         return;
     };
     assert!(text.contains("2006") && text.ends_with("True"), "{text}");
+}
+
+#[test]
+fn each_allocation_may_fail() {
+    let Some(programs) = Programs::find() else { return };
+    for load in ["kpu.load", "lambda address: kpu.load_flash(address, 1, 0x8000, 40000000)"] {
+        let script = script(&format!("attempt(lambda: answer({load}))"));
+        let (_, all) = programs.on_chip_without(u64::MAX, &setup(), &script);
+        // The last pass is like the first, but that the module is at work already.
+        let mut raised = 0;
+        for nth in 0..all {
+            let (text, _) = programs.on_chip_without(nth, &setup(), &script);
+            let end = text.lines().last().unwrap_or_default();
+            if !text.starts_with("ValueError") && !text.starts_with("OSError") {
+                // The passes of the first attempt are over.
+                assert!(end.contains("2006"), "{load}, allocation {nth}: {text}");
+                continue;
+            }
+            let text = before_the_end(&programs, &text);
+            assert!(text.contains("2006"), "{load}, allocation {nth}: {text}");
+            raised += 1;
+        }
+        println!("{load}: {raised} of {all} allocations are the first attempt's");
+        assert!(raised > 2, "{load}: only {raised} of {all} allocations were tried");
+    }
 }

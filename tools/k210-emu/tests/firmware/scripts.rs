@@ -1,6 +1,7 @@
 //! Whole scripts.
 
 use maix_kpu::kpu::Rounding;
+use sha2::{Digest, Sha256};
 
 use crate::board::{Programs, Setup, file, project};
 
@@ -120,6 +121,30 @@ maximum recursion depth exceeded
 3.3 100000000000000000000 True
 ";
     assert_eq!(text, expected);
+}
+
+/// `machine.unique_id()` is the SHA-256 of the number in the chip's fuses.
+#[test]
+fn chips_have_numbers() {
+    const ADDRESS: usize = 0x3d90;
+    let Some(programs) = Programs::find() else { return };
+    let numbers: [[u8; 32]; 3] = [
+        [0; 32],
+        std::array::from_fn(|n| n as u8 + 1),
+        std::array::from_fn(|n| (n as u8).wrapping_mul(0x9d) ^ 0xf0),
+    ];
+    for number in numbers {
+        let around = [&[0x55; 8][..], &number, &[0xaa; 8]].concat();
+        let setup = Setup { fuses: vec![(ADDRESS - 8, around)], ..Default::default() };
+        let text = programs.on_chip(
+            &setup,
+            "import machine, binascii
+print(binascii.hexlify(machine.unique_id()).decode())",
+        );
+        let expected: String =
+            Sha256::digest(number).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(text.trim_end(), expected);
+    }
 }
 
 #[test]
