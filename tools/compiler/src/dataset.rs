@@ -108,19 +108,12 @@ impl<'o> Dataset<'o> {
         if sample.iter().flatten().any(|v| !v.is_finite()) {
             return Ok(Loaded::Skipped(format!("{name} holds a number that is not finite")));
         }
-        let (offset, factor) = match self.options.dataset_format {
-            DatasetFormat::Image => {
-                let (low, high) = self.options.pixel_range();
-                (low, high - low)
-            }
-            DatasetFormat::Raw => {
-                let factor = 1.0 / self.options.input_std;
-                (-self.options.input_mean * factor, factor)
-            }
+        let (low, high) = self.options.pixel_range();
+        let seen = |value: f32| match self.options.dataset_format {
+            DatasetFormat::Image => low + value * (high - low),
+            DatasetFormat::Raw => self.options.normalized(value),
         };
-        for value in sample.iter_mut().flatten() {
-            *value = *value * factor + offset;
-        }
+        sample.iter_mut().flatten().for_each(|value| *value = seen(*value));
         Ok(Loaded::Sample(sample))
     }
 

@@ -147,8 +147,18 @@ pub fn compile(
     let labels = options.labels.join("\n");
     Content { labels: &labels, input_range: range, ..Content::default() }
         .write(&mut |bytes| kmodel.extend_from_slice(bytes));
-    let report =
-        Report::new(&graph, &program, &emitted, kmodel.len(), &calibration, &errors, warnings);
+    let inputs = (0..graph.inputs.len()).map(|i| {
+        let id = graph.inputs[i];
+        report::Input {
+            name: graph.tensors[id].name.clone(),
+            shape: graph.shape(id).to_vec(),
+            byte_range: measure::byte_input(&graph, &qparams, options, i).map(QParam::range),
+        }
+    });
+    let report = Report {
+        inputs: inputs.collect(),
+        ..Report::new(&graph, &program, &emitted, kmodel.len(), &calibration, &errors, warnings)
+    };
     Ok(Compiled { kmodel, report, graph, passes })
 }
 
@@ -275,7 +285,7 @@ fn with_range_of_file(graph: &Graph, options: &Options) -> Options {
 /// What pixel 0 and pixel 255 stand for, if the model takes pictures.
 fn input_range(graph: &Graph, options: &Options) -> Option<(f32, f32)> {
     let is_image = |&id: &TensorId| matches!(graph.shape(id), [1, 1 | 3, _, _]);
-    let known = options.dataset_format == DatasetFormat::Image || options.input_range.is_some();
+    let known = options.dataset_format == DatasetFormat::Image || options.has_pixel_range();
     (known && graph.inputs.iter().all(is_image)).then(|| options.pixel_range())
 }
 

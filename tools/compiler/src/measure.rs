@@ -125,7 +125,7 @@ pub fn seen(
 }
 
 /// What the bytes of an input stand for, if it takes bytes.
-fn byte_input(
+pub fn byte_input(
     graph: &Graph,
     qparams: &[QParam],
     options: &Options,

@@ -24,11 +24,12 @@ pub struct Options {
     pub dataset_format: DatasetFormat,
     /// Order of the values in a raw data set.
     pub layout: Layout,
-    /// Taken from each value (a picture's are 0..1).
-    pub input_mean: f32,
-    /// Each value is divided by it after that.
-    pub input_std: f32,
-    /// What byte 0 and byte 255 of the input stand for; mean and std say it for pictures if not given.
+    /// Taken from each value (a picture's are 0..1); 0 if not given.
+    pub input_mean: Option<f32>,
+    /// Each value is divided by it after that; 1 if not given.
+    pub input_std: Option<f32>,
+    /// What byte 0 and byte 255 of the input stand for. If it is not given, mean and std say it, and if
+    /// they are not given either, it is 0 and 1 for pictures and what raw data covers.
     pub input_range: Option<(f32, f32)>,
     /// Folder of the files that an ONNX model keeps its weights in, if it does not hold them itself.
     pub model_folder: Option<PathBuf>,
@@ -111,8 +112,8 @@ impl Default for Options {
             dataset: None,
             dataset_format: DatasetFormat::Image,
             layout: Layout::Nchw,
-            input_mean: 0.0,
-            input_std: 1.0,
+            input_mean: None,
+            input_std: None,
             input_range: None,
             model_folder: None,
             calibrate_method: CalibrateMethod::NoClip,
@@ -135,10 +136,14 @@ impl Options {
         self.input_type.unwrap_or(self.inference_type)
     }
 
+    /// A value of the data set as the model sees it, by mean and std.
+    pub fn normalized(&self, value: f32) -> f32 {
+        (value - self.input_mean.unwrap_or(0.0)) / self.input_std.unwrap_or(1.0)
+    }
+
     /// What pixel 0 and pixel 255 become.
     pub fn pixel_range(&self) -> (f32, f32) {
-        let at = |pixel: f32| (pixel - self.input_mean) / self.input_std;
-        self.input_range.unwrap_or((at(0.0), at(1.0)))
+        self.input_range.unwrap_or((self.normalized(0.0), self.normalized(1.0)))
     }
 
     /// Whether the firmware has an opcode that not all have.
@@ -148,7 +153,7 @@ impl Options {
 
     /// Whether mean, std or range were given.
     pub fn has_pixel_range(&self) -> bool {
-        self.input_range.is_some() || (self.input_mean, self.input_std) != (0.0, 1.0)
+        self.input_range.is_some() || self.input_mean.is_some() || self.input_std.is_some()
     }
 }
 
@@ -157,9 +162,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn pictures_are_0_to_1_if_nothing_is_said() {
+        assert_eq!(Options::default().pixel_range(), (0.0, 1.0));
+        assert!(!Options::default().has_pixel_range());
+        assert!(Options { input_mean: Some(0.0), ..Options::default() }.has_pixel_range());
+    }
+
+    #[test]
     fn ranges_are_those_of_nccs_manual() {
         let range = |mean, std| {
-            Options { input_mean: mean, input_std: std, ..Options::default() }.pixel_range()
+            let (input_mean, input_std) = (Some(mean), Some(std));
+            Options { input_mean, input_std, ..Options::default() }.pixel_range()
         };
         assert_eq!(range(0.0, 1.0), (0.0, 1.0));
         assert_eq!(range(0.5, 0.5), (-1.0, 1.0));

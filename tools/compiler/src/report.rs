@@ -20,6 +20,8 @@ pub const MAIN_MEMORY_BYTES: usize = 6 << 20;
 /// What became of a model.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// What the kmodel is fed with.
+    pub inputs: Vec<Input>,
     /// One row a step, in the order of the kmodel's nodes.
     pub rows: Vec<Row>,
     /// Bytes of the file.
@@ -32,6 +34,17 @@ pub struct Report {
     pub calibration_inputs: usize,
     /// What the user should know.
     pub warnings: Vec<String>,
+}
+
+/// An input of the kmodel.
+#[derive(Clone, Debug, Serialize)]
+pub struct Input {
+    /// Its name in the model file.
+    pub name: String,
+    /// Its shape; images are N, C, H, W.
+    pub shape: Vec<usize>,
+    /// What byte 0 and byte 255 stand for; absent if the kmodel takes floats.
+    pub byte_range: Option<(f32, f32)>,
 }
 
 /// A step of the kmodel.
@@ -83,6 +96,7 @@ impl Report {
             }
         });
         Self {
+            inputs: Vec::new(),
             rows: rows.collect(),
             file_bytes,
             arena_bytes: emitted.arena,
@@ -131,6 +145,20 @@ impl fmt::Display for Report {
                 row.kpu_ram_bytes,
                 100.0 * row.estimated_ms / total,
             )?;
+        }
+        for Input { name, shape, byte_range } in &self.inputs {
+            let shape = shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+            match byte_range {
+                Some((low, high)) => {
+                    // 1 and not 1.0000001, 0 and not -0.
+                    let [low, high] = [low, high].map(|v| (v * 1e5).round() / 1e5 + 0.0);
+                    writeln!(
+                        f,
+                        "input {name} {shape}: byte 0 stands for {low}, byte 255 for {high}"
+                    )?;
+                }
+                None => writeln!(f, "input {name} {shape}: floats")?,
+            }
         }
         writeln!(
             f,

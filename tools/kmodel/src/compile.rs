@@ -53,13 +53,14 @@ pub struct CompileOptions {
     /// What the compiled model is fed with; default: as --inference-type
     #[arg(long, value_enum, default_value_t = InputElement::Default)]
     input_type: InputElement,
-    /// Subtracted from each value; a picture's are 0..1
-    #[arg(long, value_name = "M", default_value_t = 0.0, allow_hyphen_values = true)]
-    input_mean: f32,
-    /// Each value is divided by it after that
-    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = positive)]
-    input_std: f32,
-    /// What pixels 0 and 255 stand for; says the same as --input-mean and --input-std
+    /// Subtracted from each value; a picture's are 0..1 [default: 0]
+    #[arg(long, value_name = "M", allow_hyphen_values = true)]
+    input_mean: Option<f32>,
+    /// Each value is divided by it after that [default: 1]
+    #[arg(long, value_name = "S", value_parser = positive)]
+    input_std: Option<f32>,
+    /// What pixels 0 and 255 stand for; says the same as --input-mean and --input-std. Without all three
+    /// it is 0 and 1 for pictures; bytes for raw data cover what the data set holds
     #[arg(long, value_name = "LOW,HIGH", value_parser = range, allow_hyphen_values = true,
         conflicts_with_all = ["input_mean", "input_std"])]
     input_range: Option<(f32, f32)>,
@@ -174,7 +175,7 @@ impl CompileOptions {
             Element::Float => ElementType::Float,
             Element::Uint8 => ElementType::Uint8,
         };
-        if !self.input_mean.is_finite() {
+        if self.input_mean.is_some_and(|mean| !mean.is_finite()) {
             return Err(Failure::new("--input-mean is no number", "give a number such as 0.5"));
         }
         let labels = match &self.labels {

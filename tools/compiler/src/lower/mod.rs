@@ -200,13 +200,13 @@ fn shares_range(graph: &Graph, stats: &[Stats], part: TensorId, whole: TensorId)
     !graph.inputs.contains(&part) && (graph.readers(part) == 1 || comparable)
 }
 
-/// What a picture's bytes stand for, for an input that takes bytes.
+/// What the bytes of an input stand for, if that is told: else they cover what calibration saw.
 fn input_qparam(graph: &Graph, options: &Options, input: TensorId) -> Option<QParam> {
-    let is_image = matches!(graph.shape(input), [_, 1 | 3, ..])
-        && graph.shape(input).len() == 4
+    let is_picture = matches!(graph.shape(input), [_, 1 | 3, _, _])
         && options.dataset_format == crate::options::DatasetFormat::Image;
-    let of_picture = is_image.then(|| options.pixel_range());
-    let (low, high) = options.input_range.or(graph.tensors[input].range).or(of_picture)?;
+    let given = options.has_pixel_range().then(|| options.pixel_range());
+    let of_picture = is_picture.then(|| options.pixel_range());
+    let (low, high) = given.or(graph.tensors[input].range).or(of_picture)?;
     let scale = (high - low) / 255.0;
     (scale > 0.0).then(|| QParam { scale, zero: -low / scale })
 }
