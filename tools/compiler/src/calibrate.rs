@@ -40,6 +40,32 @@ pub struct Calibration {
     pub skipped: Vec<String>,
 }
 
+impl Calibration {
+    /// Before any data is seen.
+    pub fn none(graph: &Graph) -> Self {
+        Self {
+            stats: vec![Stats::default(); graph.tensors.len()],
+            samples: Vec::new(),
+            used: 0,
+            skipped: Vec::new(),
+        }
+    }
+}
+
+/// Samples to measure a float kmodel with, which needs no ranges.
+pub fn samples(graph: &Graph, dataset: &Dataset<'_>) -> Result<Calibration, Vec<Problem>> {
+    let mut calibration = Calibration::none(graph);
+    let mut problems = Vec::new();
+    for loaded in dataset.load(0, KEPT.min(dataset.len())) {
+        match loaded {
+            Ok(Loaded::Sample(sample)) => calibration.samples.push(sample),
+            Ok(Loaded::Skipped(why)) => calibration.skipped.push(why),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(calibration) } else { Err(problems) }
+}
+
 /// Sums over one sample.
 struct Seen {
     low: Vec<f32>,

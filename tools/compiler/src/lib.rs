@@ -33,7 +33,7 @@ pub mod report;
 
 use std::{collections::HashSet, time::Duration};
 
-use calibrate::{Calibration, Stats};
+use calibrate::Calibration;
 use dataset::Dataset;
 use emit::{EmitError, Emitted};
 use fallback::LEAST_COSINE;
@@ -118,16 +118,7 @@ pub fn compile(
         )]);
     }
     let options = &with_range_of_file(&graph, options);
-    let mut calibration = if options.inference_type == ElementType::Uint8 {
-        calibrated(&graph, options, progress)?
-    } else {
-        Calibration {
-            stats: vec![Stats::default(); graph.tensors.len()],
-            samples: Vec::new(),
-            used: 0,
-            skipped: Vec::new(),
-        }
-    };
+    let mut calibration = calibrated(&graph, options, progress)?;
     optimize::equalize::equalize(&mut graph, &mut calibration.stats);
     seen("equalize", &graph);
     warnings.extend(calibration.skipped.iter().map(|s| format!("calibration: {s}; not used")));
@@ -289,17 +280,18 @@ fn input_range(graph: &Graph, options: &Options) -> Option<(f32, f32)> {
     (known && graph.inputs.iter().all(is_image)).then(|| options.pixel_range())
 }
 
+/// What the data set tells of the model: values for uint8, and samples to measure with.
 fn calibrated(
     graph: &Graph,
     options: &Options,
     progress: Progress<'_>,
 ) -> Result<Calibration, Vec<Problem>> {
-    let known = graph.nodes.iter().all(|n| graph.tensors[n.output].range.is_some());
+    let in_bytes = options.inference_type == ElementType::Uint8;
     let Some(path) = &options.dataset else {
-        if known {
-            // Everything that calibration would find out stands in the file.
-            let stats = vec![Stats::default(); graph.tensors.len()];
-            return Ok(Calibration { stats, samples: Vec::new(), used: 0, skipped: Vec::new() });
+        // The file of a quantized model says what calibration would find out.
+        let known = graph.nodes.iter().all(|n| graph.tensors[n.output].range.is_some());
+        if known || !in_bytes {
+            return Ok(Calibration::none(graph));
         }
         return Err(vec![Problem::general(
             "--dataset",
@@ -309,6 +301,9 @@ fn calibrated(
     };
     let shapes = graph.inputs.iter().map(|&id| graph.shape(id).to_vec()).collect();
     let dataset = Dataset::open(path, shapes, options).map_err(|p| vec![p])?;
+    if !in_bytes {
+        return calibrate::samples(graph, &dataset);
+    }
     let method: CalibrateMethod = options.calibrate_method;
     calibrate::calibrate(graph, &dataset, method, &mut |done, all| {
         progress(Stage::Calibrating, done, all)

@@ -38,11 +38,13 @@ pub struct Operator {
     pub options: Vec<(u16, Field)>,
 }
 
-/// A model; tensor 0 is its input, the last operator's results are its outputs.
+/// A model; tensor 0 is its input.
 #[derive(Default)]
 pub struct Model {
     pub tensors: Vec<Tensor>,
     pub operators: Vec<Operator>,
+    /// If there are none, the last operator's results.
+    pub outputs: Vec<i32>,
 }
 
 /// Where a table has its field.
@@ -197,7 +199,10 @@ impl Model {
             b.push_slot_always(slot(4), options);
             operators.push(b.end_table(start));
         }
-        let outputs = &self.operators.last().expect("an operator").outputs;
+        let outputs = match &self.outputs[..] {
+            [] => &self.operators.last().expect("an operator").outputs,
+            outputs => outputs,
+        };
         let (inputs, outputs) = (b.create_vector(&[0i32]), b.create_vector(outputs));
         let tensors = b.create_vector(&tensors);
         let operators = b.create_vector(&operators);
