@@ -3,7 +3,8 @@
 //! A kmodel does not say which tensor of the model a node computes. So each node is compared with
 //! every tensor of the same shape and takes the one that it comes closest to; bytes are scaled to it
 //! by least squares, since their scale and zero point are not stored either. Each channel is scaled by
-//! itself, because compilers balance channels against each other.
+//! itself, because compilers balance channels against each other. The KPU's images may have pixels around
+//! the tensor; it is then looked for at each place inside.
 
 use crate::{
     compare::{Distance, Row},
@@ -17,7 +18,11 @@ use kmodel_compiler::{
     graph::Graph,
     import::{self, InputFormat},
 };
-use maix_kpu::{input::Conversion, model::Tensor, tensor::Dtype};
+use maix_kpu::{
+    input::Conversion,
+    model::Tensor,
+    tensor::{Dtype, ImageShape},
+};
 use std::{fs, path::Path, sync::Arc};
 
 /// Fewest bytes whose scale can be told from their values.
@@ -26,6 +31,10 @@ const FEWEST: usize = 8;
 const SMALLEST_PLANE: usize = 16;
 /// A tensor that is farther away than this is no counterpart.
 const FARTHEST: f64 = 3.0;
+/// A tensor that another node comes closer to by so many decibels is that node's.
+const MUCH_CLOSER: f64 = 10.0;
+/// Most pixels of a border around a tensor, in each direction.
+const WIDEST_BORDER: usize = 8;
 
 /// The float model.
 pub struct Reference {
@@ -90,8 +99,14 @@ impl Reference {
         let inputs: Vec<_> = given.iter().map(Given::input).collect();
         let outputs = machine.forward(&inputs, fitting.conversion(), &mut recorder)?;
         let mut rows = Vec::new();
+        let counterparts: Vec<Option<(usize, Distance)>> =
+            recorder.nodes.iter().map(|(_, value)| self.closest(value, &known)).collect();
         for (index, (operator, value)) in recorder.nodes.iter().enumerate() {
-            let closest = self.closest(value, &known);
+            let closest = counterparts[index].filter(|(id, distance)| {
+                let others = counterparts.iter().flatten().filter(|(other, _)| other == id);
+                let nearest = others.map(|(_, d)| d.decibels).fold(f64::MIN, f64::max);
+                nearest < distance.decibels + MUCH_CLOSER
+            });
             rows.push(Row {
                 name: format!("node {index}"),
                 what: match closest {
@@ -108,30 +123,90 @@ impl Reference {
                 name: format!("output {index}"),
                 what: String::new(),
                 tensor: text::tensor(&value.tensor),
-                difference: distance(value, expected),
+                difference: distance(
+                    value.tensor.dtype,
+                    value.tensor.image().plane(),
+                    value.numbers(),
+                    expected,
+                ),
                 is_output: true,
             });
         }
         Ok(rows)
     }
 
-    /// The tensor that a node's result comes closest to.
+    /// The tensor that a node's result comes closest to: of the same shape, or one that lies in it.
     fn closest(&self, value: &Value, known: &[(usize, Arc<[f32]>)]) -> Option<(usize, Distance)> {
         let sizes = |dims: &[usize]| dims.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
         let wanted = sizes(&value.tensor.shape);
         let flat = value.tensor.elements();
-        known
-            .iter()
-            .filter(|(id, _)| {
-                let sizes = sizes(&self.graph.tensors[*id].shape);
-                sizes == wanted
-                    || sizes == [flat]
-                    || (wanted == [flat] && sizes.iter().product::<usize>() == flat)
-            })
-            .filter_map(|(id, expected)| Some((*id, distance(value, expected)?)))
-            .filter(|(_, distance)| distance.decibels > FARTHEST)
-            .max_by(|a, b| a.1.decibels.total_cmp(&b.1.decibels))
+        let numbers = value.numbers();
+        let plane = value.tensor.image().plane();
+        let same = known.iter().filter(|(id, _)| {
+            let sizes = sizes(&self.graph.tensors[*id].shape);
+            sizes == wanted
+                || sizes == [flat]
+                || (wanted == [flat] && sizes.iter().product::<usize>() == flat)
+        });
+        let same = same.filter_map(|(id, expected)| {
+            Some((*id, distance(value.tensor.dtype, plane, numbers.clone(), expected)?))
+        });
+        nearest(same).or_else(|| {
+            nearest(known.iter().flat_map(|(id, expected)| {
+                let image = image(&self.graph.tensors[*id].shape);
+                let parts = image.map_or(Vec::new(), |image| inside(value, &numbers, image));
+                parts.into_iter().filter_map(move |part| {
+                    let plane = image?.plane();
+                    Some((*id, distance(value.tensor.dtype, plane, part, expected)?))
+                })
+            }))
+        })
     }
+}
+
+/// The nearest of several tensors.
+fn nearest(tensors: impl Iterator<Item = (usize, Distance)>) -> Option<(usize, Distance)> {
+    tensors
+        .filter(|(_, distance)| distance.decibels > FARTHEST)
+        .max_by(|a, b| a.1.decibels.total_cmp(&b.1.decibels))
+}
+
+/// A tensor of the graph as an image; a vector has pixels of its own.
+fn image(shape: &[usize]) -> Option<ImageShape> {
+    match *shape {
+        [1, c, h, w] => Some(ImageShape::new(c, h, w)),
+        [1, c] | [c] => Some(ImageShape::new(c, 1, 1)),
+        _ => None,
+    }
+}
+
+/// The parts of an image that a smaller `image` of as many planes may be.
+fn inside(value: &Value, numbers: &[f32], image: ImageShape) -> Vec<Vec<f32>> {
+    let whole = value.tensor.image();
+    let (Some(rows), Some(columns)) =
+        (whole.height.checked_sub(image.height), whole.width.checked_sub(image.width))
+    else {
+        return Vec::new();
+    };
+    let border = rows.max(columns);
+    if value.tensor.shape[0] != 1
+        || whole.channels != image.channels
+        || !(1..=WIDEST_BORDER).contains(&border)
+    {
+        return Vec::new();
+    }
+    let part = |top: usize, left: usize| {
+        let lines = (0..image.channels * image.height).flat_map(move |line| {
+            let (plane, y) = (line / image.height, line % image.height);
+            let start = (plane * whole.height + top + y) * whole.width + left;
+            &numbers[start..start + image.width]
+        });
+        lines.copied().collect()
+    };
+    (0..=rows)
+        .flat_map(|top| (0..=columns).map(move |left| (top, left)))
+        .map(|(t, l)| part(t, l))
+        .collect()
 }
 
 /// The numbers that a kmodel's input stands for.
@@ -147,17 +222,21 @@ fn numbers(given: &Given, tensor: &Tensor, (low, high): (f32, f32)) -> Result<Ve
     Ok(bytes.iter().map(|&byte| low + (high - low) / 255.0 * f32::from(byte)).collect())
 }
 
-/// How far a value is from a tensor of as many elements; bytes are scaled to it first.
-fn distance(value: &Value, expected: &[f32]) -> Option<Distance> {
-    let mut numbers = value.numbers();
+/// How far numbers are from a tensor of as many elements; bytes are scaled to it first, planes of `plane`
+/// pixels each by itself.
+fn distance(
+    dtype: Dtype,
+    plane: usize,
+    mut numbers: Vec<f32>,
+    expected: &[f32],
+) -> Option<Distance> {
     if numbers.len() != expected.len() {
         return None;
     }
-    if value.tensor.dtype == Dtype::U8 {
+    if dtype == Dtype::U8 {
         if numbers.len() < FEWEST {
             return None;
         }
-        let plane = value.tensor.image().plane();
         let part = if plane < SMALLEST_PLANE { numbers.len() } else { plane };
         for (numbers, expected) in numbers.chunks_mut(part).zip(expected.chunks(part)) {
             let (scale, offset) = fit(numbers, expected);
@@ -185,6 +264,18 @@ fn fit(from: &[f32], to: &[f32]) -> (f32, f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use maix_kpu::model::Place;
+
+    #[test]
+    fn a_tensor_is_found_inside_of_a_larger_image() {
+        let tensor = Tensor { place: Place::Main(0), dtype: Dtype::U8, shape: [1, 1, 4, 5] };
+        let value = Value { tensor, bytes: (0..20).collect() };
+        let parts = inside(&value, &value.numbers(), ImageShape::new(1, 3, 3));
+        assert_eq!(parts.len(), 6);
+        assert_eq!(parts[4], [6.0, 7.0, 8.0, 11.0, 12.0, 13.0, 16.0, 17.0, 18.0]);
+        assert!(inside(&value, &value.numbers(), ImageShape::new(1, 4, 5)).is_empty());
+        assert!(inside(&value, &value.numbers(), ImageShape::new(2, 3, 3)).is_empty());
+    }
 
     #[test]
     fn a_scale_is_found_again() {
