@@ -56,9 +56,18 @@ impl<'o> Dataset<'o> {
             ));
         }
         if files.is_empty() {
+            let others = self::files(path, DatasetFormat::Raw).unwrap_or_default();
+            let why = match &others[..] {
+                [] => "holds no file to calibrate with".to_string(),
+                [first, ..] => format!(
+                    "holds no picture: .png, .jpg and .bmp are read, and its {} files end otherwise, such as {}",
+                    others.len(),
+                    first.display()
+                ),
+            };
             return Err(Problem::general(
                 path.display().to_string(),
-                "holds no file to calibrate with",
+                why,
                 "put 20 to 200 typical inputs there (.png, .jpg, .bmp; any file with --dataset-format raw)",
             ));
         }

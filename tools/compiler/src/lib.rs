@@ -83,14 +83,10 @@ pub fn compile(
     options: &Options,
     progress: Progress<'_>,
 ) -> Result<Compiled, Vec<Problem>> {
-    let format =
-        options.input_format.or_else(|| import::InputFormat::detect(model)).ok_or_else(|| {
-            vec![Problem::general(
-                "the model file",
-                "neither TensorFlow Lite nor ONNX",
-                "give a .tflite or .onnx file, and say which with -i",
-            )]
-        })?;
+    let format = options
+        .input_format
+        .or_else(|| import::InputFormat::detect(model))
+        .ok_or_else(|| vec![import::stranger(model)])?;
     let imported = import::import(model, format, options.model_folder.as_deref())?;
     let (mut graph, mut warnings) = (imported.graph, imported.warnings);
     let mut passes = Vec::new();

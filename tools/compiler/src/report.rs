@@ -123,8 +123,10 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape = |s: &[usize; 4]| s.map(|d| d.to_string()).join("x");
-        let width =
-            self.rows.iter().map(|r| r.node.chars().count()).max().unwrap_or(4).clamp(4, 40);
+        // Where TensorFlow joins layers it joins their names, the last layer first.
+        let name = |row: &Row| row.node.split(';').next().unwrap_or_default().to_string();
+        let names: Vec<String> = self.rows.iter().map(name).collect();
+        let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(4).clamp(4, 40);
         writeln!(
             f,
             "{:>4}  {:width$}  {:17}  {:3}  {:>16}  {:>16}  {:>9}  {:>7}  {:>6}",
@@ -132,8 +134,8 @@ impl fmt::Display for Report {
         )?;
         let total: f64 = self.rows.iter().map(|row| row.estimated_ms).sum();
         for (i, row) in self.rows.iter().enumerate() {
-            let skipped = row.node.chars().count().saturating_sub(width);
-            let node: String = row.node.chars().skip(skipped).collect();
+            let skipped = names[i].chars().count().saturating_sub(width);
+            let node: String = names[i].chars().skip(skipped).collect();
             let decibels = row.decibels.map_or(String::new(), |d| format!("{d:.1}"));
             writeln!(
                 f,

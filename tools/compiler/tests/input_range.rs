@@ -45,6 +45,16 @@ fn raw_data_says_it_itself_unless_mean_or_std_do() {
 }
 
 #[test]
+fn a_folder_without_pictures_is_told_by_what_it_holds() {
+    let folder = common::write_raw("no_pictures", &[vec![0.5; 64]]);
+    let options = Options { dataset: Some(folder), ..Options::default() };
+    let Err(problems) = compile(&model(), &options, &mut |_, _, _| {}) else {
+        panic!("compiled without a picture")
+    };
+    assert!(problems[0].why.contains("1 files") && problems[0].why.contains("0000.bin"));
+}
+
+#[test]
 fn pixels_are_0_to_1_however_dark_the_pictures() {
     let folder = common::write_raw("byte_range_pictures", &[]);
     let dark = image::GrayImage::from_fn(8, 8, |x, y| image::Luma([(x * 8 + y) as u8]));

@@ -44,6 +44,34 @@ impl InputFormat {
     }
 }
 
+/// What a file is that is no model to compile, and what to do with it.
+pub fn stranger(bytes: &[u8]) -> Problem {
+    let (why, advice) = if bytes.is_empty() {
+        ("is empty", "export the model again")
+    } else if bytes.starts_with(b"\x89HDF") {
+        (
+            "is HDF5, as Keras saves models",
+            "convert it in Python: tf.lite.TFLiteConverter.from_keras_model(model).convert() gives the bytes of a .tflite",
+        )
+    } else if bytes.starts_with(b"PK\x03\x04") {
+        (
+            "is a zip archive, as Keras (.keras) and PyTorch (.pt) save models",
+            "convert it: tf.lite.TFLiteConverter.from_keras_model for Keras, torch.onnx.export for PyTorch",
+        )
+    } else if bytes.starts_with(b"LDMK") || bytes.starts_with(&[3, 0, 0, 0]) {
+        (
+            "is a kmodel, which is compiled already",
+            "see it with `kmodel info`, run it with `kmodel run`",
+        )
+    } else {
+        (
+            "is neither TensorFlow Lite nor ONNX",
+            "give a .tflite or .onnx file, and say which with -i",
+        )
+    };
+    Problem::general("the model file", why, advice)
+}
+
 /// Reads a model; `folder` is where an ONNX model's external data lies.
 pub fn import(
     bytes: &[u8],
@@ -53,5 +81,25 @@ pub fn import(
     match format {
         InputFormat::Tflite => tflite::import(bytes),
         InputFormat::Onnx => onnx::import(bytes, folder),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_model_to_compile_is_named() {
+        for (bytes, word) in [
+            (&b""[..], "empty"),
+            (b"\x89HDF\r\n\x1a\n", "Keras"),
+            (b"PK\x03\x04....", ".pt"),
+            (b"LDMK\x04\0\0\0", "compiled already"),
+            (b"\x03\0\0\0....", "compiled already"),
+            (b"something", "neither"),
+        ] {
+            assert_eq!(InputFormat::detect(bytes), None);
+            assert!(stranger(bytes).why.contains(word), "{bytes:?}");
+        }
     }
 }
