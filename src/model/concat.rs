@@ -4,8 +4,8 @@ use super::{
     Node, Operator,
     operands::Operand,
     range::{Limits, Memory, Range},
-    reader::{Reader, count},
-    source::{Source, Span},
+    reader::{Reader, check_count},
+    source::Source,
     v3::layer::{MainRange, Operator as V3},
     v4::operator::Operator as V4,
 };
@@ -32,35 +32,35 @@ impl Node {
         source: &dyn Source,
         each: &mut dyn FnMut(&Part) -> Result<()>,
     ) -> Result<()> {
-        let span = |offset, len| Span { offset: self.offset.saturating_add(offset), len };
-        match self.operator() {
-            Operator::V3(V3::Concat(b) | V3::QuantizedConcat(b)) => {
-                let mut ranges = Reader::of(source, span(12, b.count as usize * 8));
-                while ranges.remaining() > 0 {
-                    let MainRange { address, size } = ranges.checked()?;
+        let (v4, count, begin, size) = match self.operator() {
+            Operator::V3(V3::Concat(b) | V3::QuantizedConcat(b)) => (None, b.count, 12, 8),
+            Operator::V4(V4::Concat(b)) => (Some(b), b.inputs, 28, 16),
+            _ => return Ok(()),
+        };
+        let begin = self.offset.saturating_add(begin);
+        let dims = begin.saturating_add(count as usize * size);
+        let mut ranges = Reader::new(source, begin, dims);
+        let mut dims = Reader::new(source, dims, usize::MAX);
+        for _ in 0..count {
+            let (range, bytes, dim) = match v4 {
+                None => {
+                    let MainRange { address, size } = ranges.field();
                     let range = Range::new(Memory::Main, Dtype::U8, address, size);
-                    let bytes = size as usize;
-                    let operand = Operand::new(What::Input, range, Dtype::U8, bytes);
-                    each(&Part { operand, bytes, dim: bytes })?;
+                    (range, size as usize, size as usize)
                 }
-                ranges.done()
-            }
-            Operator::V4(V4::Concat(b)) => {
-                let len = b.inputs as usize * 16;
-                let mut ranges = Reader::of(source, span(28, len));
-                let mut dims = Reader::of(source, span(28 + len, len / 4));
-                while ranges.remaining() > 0 {
-                    let (range, dim) = (ranges.checked::<Range>()?, dims.checked::<i32>()?);
-                    let dim = count(What::ConcatenatedDimension, dim.into(), 1 << 30)?;
-                    let (bytes, dtype) = (b.input_bytes(dim)?, range.dtype());
-                    let elements = bytes.div_ceil(dtype.size());
-                    let operand = Operand::new(What::Input, range, dtype, elements);
-                    each(&Part { operand, bytes, dim })?;
+                Some(b) => {
+                    let (range, dim) = (ranges.field(), dims.checked::<i32>()?);
+                    check_count(What::ConcatenatedDimension, dim.into(), 1 << 30)?;
+                    (range, b.input_bytes(dim as usize)?, dim as usize)
                 }
-                ranges.done()
-            }
-            _ => Ok(()),
+            };
+            ranges.done()?;
+            let dtype = range.dtype();
+            let elements = bytes.div_ceil(dtype.size());
+            let operand = Operand::new(What::Input, range, dtype, elements);
+            each(&Part { operand, bytes, dim })?;
         }
+        Ok(())
     }
 
     /// Number of outer repetitions of a concatenation.

@@ -294,7 +294,7 @@ impl Model {
 const MOST: u32 = 1 << 16;
 
 /// Checks a number that stands at `offset`.
-fn check_count(what: What, count: u32, offset: u64) -> Result<()> {
+fn check_number(what: What, count: u32, offset: u64) -> Result<()> {
     if count > MOST {
         return Err(Error::about(Kind::Count, what, [count.into(), MOST.into()]).at(offset));
     }

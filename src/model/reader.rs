@@ -346,12 +346,11 @@ macro_rules! choice {
 
 pub(super) use {body, choice};
 
-/// A count that must lie in `1..=max`.
+/// Checks a count that must lie in `1..=max`.
 #[inline(never)]
-pub(super) fn count(what: What, value: i64, max: i64) -> Result<usize> {
+pub(super) fn check_count(what: What, value: i64, max: i64) -> Result<()> {
     if (1..=max).contains(&value) {
-        Ok(value as usize)
-    } else {
-        Err(Error::about(Kind::Field, what, [value as u64, 0]))
+        return Ok(());
     }
+    Err(Error::about(Kind::Field, what, [value as u64, 0]))
 }

@@ -141,11 +141,11 @@ impl<'m> Session<'m> {
             let own = self.shapes.iter().find(|(i, _)| *i == index);
             return Ok(own.map_or(output, |&(_, shape)| Tensor { shape, ..output }));
         }
-        let last = self.model.nodes(source).nth(self.layers as usize - 1);
-        match last {
-            Some(node) if index == 0 => self.model.node_output(source, &node?),
-            _ => Err(Error::about(Kind::OutputIndex, What::Nothing, [index.into(), 1])),
+        if index > 0 {
+            return Err(Error::about(Kind::OutputIndex, What::Nothing, [index.into(), 1]));
         }
+        let last = self.model.node(source, self.layers.saturating_sub(1))?;
+        self.model.node_output(source, &last)
     }
 
     /// Number of outputs; see [`output`](Self::output).

@@ -16,48 +16,60 @@ use crate::{
 /// Runs a layer that the CPU computes; `None` if its kernel does not accept the sizes.
 #[inline(never)]
 pub(super) fn compute(operator: &Operator<'_>, ([x, second, third], y): Bound<'_>) -> Option<()> {
+    let [float_x, float_second, float_third] = [x, second, third].map(floats);
     match operator {
         Operator::Add(b) => {
             let shape = [1, 1, 1, b.count as usize];
             let shapes = Broadcast { a: shape, b: shape, output: shape };
-            let (x, z, y) = (floats(x), floats(second), floats_mut(y));
-            binary::binary(&shapes, binary::BinaryOp::Add, Clamp::NONE, x, z, y)?;
+            binary::binary(
+                &shapes,
+                binary::BinaryOp::Add,
+                Clamp::NONE,
+                float_x,
+                float_second,
+                floats_mut(y),
+            )?;
         }
         Operator::QuantizedAdd(b) => quantized_binary::quantized_add(&b.options(), x, second, y),
         Operator::GlobalAveragePool(b) => {
-            reduce::global_average_pool(floats(x), floats_mut(y), b.kernel_size as usize);
+            reduce::global_average_pool(float_x, floats_mut(y), b.kernel_size as usize);
         }
         Operator::QuantizedMaxPool(b) => reduce_window::max_pool_u8(&b.options(), x, y)?,
         Operator::AveragePool(b) => {
-            let (p, x, y) = (b.options(), floats(x), floats_mut(y));
-            reduce_window::reduce_window(&p, ReduceOp::Mean, 0.0, Clamp::NONE, x, y)?;
+            let (p, y) = (b.options(), floats_mut(y));
+            reduce_window::reduce_window(&p, ReduceOp::Mean, 0.0, Clamp::NONE, float_x, y)?;
         }
         Operator::Quantize(b) => {
-            quantize::quantize_v3(floats(x), y, b.param.scale, b.param.bias);
+            quantize::quantize_v3(float_x, y, b.param.scale, b.param.bias);
         }
         Operator::Dequantize(b) => {
             quantize::dequantize_v3(x, floats_mut(y), b.param.scale, b.param.bias);
         }
         Operator::Requantize(_) => quantize::lookup(x, second, y),
-        Operator::L2Normalize(_) => normalize::l2_normalize(floats(x), floats_mut(y)),
-        Operator::Softmax(_) => normalize::softmax_v3(floats(x), floats_mut(y)),
-        Operator::Logistic(_) => unary::logistic(floats(x), floats_mut(y)),
+        Operator::L2Normalize(_) => normalize::l2_normalize(float_x, floats_mut(y)),
+        Operator::Softmax(_) => normalize::softmax_v3(float_x, floats_mut(y)),
+        Operator::Logistic(_) => unary::logistic(float_x, floats_mut(y)),
         Operator::FullyConnected(b) => {
-            let (x, weights, bias) = (floats(x), floats(second), floats(third));
-            matmul::fully_connected(b.activation.get().clamp(), x, weights, bias, floats_mut(y))?;
+            matmul::fully_connected(
+                b.activation.get().clamp(),
+                float_x,
+                float_second,
+                float_third,
+                floats_mut(y),
+            )?;
         }
         Operator::Flatten(b) => {
             let ImageShape { channels, height, width } = b.size.shape();
             let p = gather::Transpose::flatten(channels, height, width);
-            gather::transpose::<f32>(&p, floats(x), floats_mut(y))?;
+            gather::transpose(&p, float_x, floats_mut(y))?;
         }
         Operator::ResizeNearest(b) => {
-            resize::resize_nearest::<f32>(&b.options(), floats(x), floats_mut(y))?;
+            resize::resize_nearest(&b.options(), float_x, floats_mut(y))?;
         }
         Operator::QuantizedResizeNearest(b) => resize::resize_nearest(&b.options(), x, y)?,
         Operator::ChannelwiseDequantize(b) => {
             let size = b.channel_size.max(1) as usize;
-            let (params, _) = floats(second).as_chunks::<2>();
+            let (params, _) = float_second.as_chunks::<2>();
             let channels = x.chunks(size).zip(floats_mut(y).chunks_mut(size));
             for ((x, y), &[scale, bias]) in channels.zip(params) {
                 quantize::dequantize_v3(x, y, scale, bias);

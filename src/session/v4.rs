@@ -13,16 +13,17 @@ use crate::{
 /// Runs a node that the CPU computes; `None` if its kernel does not accept the sizes.
 #[inline(never)]
 pub(super) fn compute(operator: &Operator<'_>, ([x, second, third], y): Bound<'_>) -> Option<()> {
+    let [float_x, float_second, float_third] = [x, second, third].map(floats);
     match operator {
         Operator::Binary(b) => {
-            let (x, z, y) = (floats(x), floats(second), floats_mut(y));
-            binary::binary(&b.options(), b.op.get(), b.clamp.options(), x, z, y)?;
+            let (clamp, y) = (b.clamp.options(), floats_mut(y));
+            binary::binary(&b.options(), b.op.get(), clamp, float_x, float_second, y)?;
         }
         Operator::Conv2d(Conv2d { clamp, .. })
         | Operator::CpuConv2d(CpuConv2d { clamp, .. })
         | Operator::CpuDepthwise(CpuDepthwise { clamp, .. }) => {
             let p = conv2d::Conv2d { sizes: operator.convolution()?, clamp: clamp.options() };
-            conv2d::conv2d(&p, floats(x), floats(second), floats(third), floats_mut(y))?;
+            conv2d::conv2d(&p, float_x, float_second, float_third, floats_mut(y))?;
         }
         Operator::QuantizedConv2d(_)
         | Operator::CpuQuantizedConv2d(_)
@@ -34,23 +35,23 @@ pub(super) fn compute(operator: &Operator<'_>, ([x, second, third], y): Bound<'_
             quantized_conv2d::quantized_conv2d(&p, x, second, integers(third), y)?;
         }
         Operator::Conv2dTranspose(b) => {
-            let (x, weights, y) = (floats(x), floats(second), floats_mut(y));
-            conv2d_transpose::conv2d_transpose(&b.options(), x, weights, y)?;
+            let (p, y) = (b.options(), floats_mut(y));
+            conv2d_transpose::conv2d_transpose(&p, float_x, float_second, y)?;
         }
         Operator::Dequantize(b) => {
             quantize::dequantize(x, floats_mut(y), b.param.zero_point, b.param.scale);
         }
         Operator::Quantize(b) => {
-            quantize::quantize(floats(x), y, b.param.zero_point, b.param.scale);
+            quantize::quantize(float_x, y, b.param.zero_point, b.param.scale);
         }
-        Operator::Unary(b) => unary::unary(b.op.get(), floats(x), floats_mut(y)),
+        Operator::Unary(b) => unary::unary(b.op.get(), float_x, floats_mut(y)),
         Operator::Nnil(_) => {
-            nnil::nnil(&nnil::Program::parse(second)?, floats(x), floats_mut(y));
+            nnil::nnil(&nnil::Program::parse(second)?, float_x, floats_mut(y));
         }
         Operator::TableLookup(_) => quantize::lookup(x, second, y),
         Operator::MatMul(b) => {
-            let (x, z, bias, y) = (floats(x), floats(second), floats(third), floats_mut(y));
-            matmul::matmul(&b.options(), b.clamp.options(), x, z, bias, y)?;
+            let (p, clamp, y) = (b.options(), b.clamp.options(), floats_mut(y));
+            matmul::matmul(&p, clamp, float_x, float_second, float_third, y)?;
         }
         Operator::QuantizedMatMul(b) => {
             matmul::quantized_matmul(&b.options(), x, second, integers(third), y)?;
@@ -60,34 +61,34 @@ pub(super) fn compute(operator: &Operator<'_>, ([x, second, third], y): Bound<'_
         }
         Operator::Pad(b) => match (b.options(), b.input.dtype()) {
             (p, Dtype::U8) => pad::pad(&p, b.value[0], x, y)?,
-            (p, Dtype::F32) => pad::pad(&p, f32::from_le_bytes(b.value), floats(x), floats_mut(y))?,
+            (p, Dtype::F32) => pad::pad(&p, f32::from_le_bytes(b.value), float_x, floats_mut(y))?,
         },
         Operator::Transpose(b) => match (b.options(), b.input.dtype()) {
             (p, Dtype::U8) => gather::transpose(&p, x, y)?,
-            (p, Dtype::F32) => gather::transpose::<f32>(&p, floats(x), floats_mut(y))?,
+            (p, Dtype::F32) => gather::transpose(&p, float_x, floats_mut(y))?,
         },
         Operator::StridedSlice(b) => match (b.options(), b.input.dtype()) {
             (p, Dtype::U8) => gather::strided_slice(&p, x, y)?,
-            (p, Dtype::F32) => gather::strided_slice::<f32>(&p, floats(x), floats_mut(y))?,
+            (p, Dtype::F32) => gather::strided_slice(&p, float_x, floats_mut(y))?,
         },
         Operator::ResizeImage(b) => match (b.options(), b.mode.get(), b.input.dtype()) {
             (p, ResizeMode::Nearest, Dtype::U8) => resize::resize_nearest(&p, x, y)?,
             (p, ResizeMode::Nearest, Dtype::F32) => {
-                resize::resize_nearest::<f32>(&p, floats(x), floats_mut(y))?;
+                resize::resize_nearest(&p, float_x, floats_mut(y))?;
             }
             (p, ResizeMode::Bilinear, Dtype::U8) => resize::resize_bilinear(&p, x, y)?,
             (p, ResizeMode::Bilinear, Dtype::F32) => {
-                resize::resize_bilinear::<f32>(&p, floats(x), floats_mut(y))?;
+                resize::resize_bilinear(&p, float_x, floats_mut(y))?;
             }
         },
-        Operator::Reduce(b) => reduce::reduce(&b.options(), floats(x), floats_mut(y))?,
+        Operator::Reduce(b) => reduce::reduce(&b.options(), float_x, floats_mut(y))?,
         Operator::ReduceWindow(b) | Operator::CpuReduceWindow(b) => {
-            let (p, x, y) = (operator.pool()?, floats(x), floats_mut(y));
-            reduce_window::reduce_window(&p, b.op.get(), b.init, b.clamp.options(), x, y)?;
+            let (p, clamp, y) = (operator.pool()?, b.clamp.options(), floats_mut(y));
+            reduce_window::reduce_window(&p, b.op.get(), b.init, clamp, float_x, y)?;
         }
         Operator::MemoryCopy(_) => copy::memory_copy(x, y),
         Operator::Softmax(b) => {
-            normalize::softmax(floats(x), floats_mut(y), b.inner_size as usize, b.beta);
+            normalize::softmax(float_x, floats_mut(y), b.inner_size as usize, b.beta);
         }
         Operator::Concat(_) | Operator::KpuUpload(_) | Operator::KpuConv(_) => return None,
     }

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Kind, Result, What},
     model::{
         node::operators,
-        reader::{Field, Reader, body, choice, count},
+        reader::{Field, Reader, body, check_count, choice},
     },
     tensor::ImageShape,
 };
@@ -40,12 +40,13 @@ impl ImageSize {
         ImageShape::new(self.channels as usize, self.height as usize, self.width as usize)
     }
 
+    /// Checks the sizes and gives the number of elements.
     pub(super) fn check(&self) -> Result<usize> {
-        product(&[
-            (What::Width, self.width),
-            (What::Height, self.height),
-            (What::Channels, self.channels),
-        ])
+        let mut n = 1;
+        times(&mut n, What::Width, self.width)?;
+        times(&mut n, What::Height, self.height)?;
+        times(&mut n, What::Channels, self.channels)?;
+        Ok(n)
     }
 }
 
@@ -378,18 +379,15 @@ impl ResizeNearest {
     }
 }
 
-/// The product of sizes, each at least 1, the whole at most 2^30.
+/// Multiplies a number of elements by a size; the size is at least 1, the product at most 2^30.
 #[inline(never)]
-pub(super) fn product(sizes: &[(What, u32)]) -> Result<usize> {
-    const LIMIT: u64 = 1 << 30;
-    let mut product = 1u64;
-    for &(what, size) in sizes {
-        let size = count(what, size.into(), LIMIT as i64)? as u64;
-        let most = LIMIT.checked_div(product).unwrap_or(0);
-        if size > most {
-            return Err(Error::about(Kind::Count, what, [size, most]));
-        }
-        product *= size;
+pub(super) fn times(n: &mut usize, what: What, size: u32) -> Result<()> {
+    const LIMIT: usize = 1 << 30;
+    check_count(what, size.into(), LIMIT as i64)?;
+    let (size, most) = (size as usize, LIMIT.checked_div(*n).unwrap_or(0));
+    if size > most {
+        return Err(Error::about(Kind::Count, what, [size as u64, most as u64]));
     }
-    Ok(product as usize)
+    *n *= size;
+    Ok(())
 }

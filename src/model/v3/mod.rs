@@ -58,8 +58,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Model> {
     if header.arch != 0 {
         return Err(Error::about(Kind::Field, What::Architecture, [header.arch.into(), 0]).at(8));
     }
-    super::check_count(What::NumberOfLayers, header.layers, 12)?;
-    super::check_count(What::NumberOfOutputs, header.outputs, 24)?;
+    super::check_number(What::NumberOfLayers, header.layers, 12)?;
+    super::check_number(What::NumberOfOutputs, header.outputs, 24)?;
     if header.layers == 0 {
         return Err(Error::of(Kind::Field, What::NumberOfLayers).at(12));
     }

@@ -5,12 +5,15 @@ use super::{operator::*, options::Sizes, range::Shape4};
 use crate::{
     error::{Error, Kind, Result, What},
     kernels::{Layout, nnil},
-    kpu::{Layer, layer::ACTIVATION_BYTES},
+    kpu::{
+        Layer,
+        layer::{ACTIVATION_BYTES, Words},
+    },
     model::{
         Node,
         operands::{Operands, OutputShape, check_kpu_images, check_kpu_rows},
         range::Range,
-        reader::{Reader, body, count},
+        reader::{Reader, body, check_count},
         source::Source,
     },
     tensor::{Dtype, ImageShape, Shape, elements},
@@ -55,9 +58,9 @@ fn product(shape: &Shape) -> Result<usize> {
 impl Concat {
     /// Bytes that an input of size `dim` gives.
     pub fn input_bytes(&self, dim: usize) -> Result<usize> {
-        let inner = count(What::InnerSize, self.inner_size.into(), 1 << 30)?;
-        let outer = count(What::OuterSize, self.outer_size.into(), 1 << 30)?;
-        product(&[1, inner, outer, dim])
+        check_count(What::InnerSize, self.inner_size.into(), 1 << 30)?;
+        check_count(What::OuterSize, self.outer_size.into(), 1 << 30)?;
+        product(&[1, self.inner_size as usize, self.outer_size as usize, dim])
     }
 }
 
@@ -146,8 +149,9 @@ impl Sizes<'_> {
         bias_first: bool,
     ) -> Result<()> {
         let [_, in_channels, ..] = self.input;
-        let groups = count(What::Groups, self.groups.into(), in_channels as i64)?;
-        let out_channels = count(What::OutputChannels, self.out_channels.into(), MAX_DIM)?;
+        check_count(What::Groups, self.groups.into(), in_channels as i64)?;
+        check_count(What::OutputChannels, self.out_channels.into(), MAX_DIM)?;
+        let (groups, out_channels) = (self.groups as usize, self.out_channels as usize);
         if !in_channels.is_multiple_of(groups) || !out_channels.is_multiple_of(groups) {
             return Err(Error::about(Kind::Field, What::Groups, [groups as u64, 0]));
         }
@@ -164,8 +168,8 @@ impl Sizes<'_> {
 
 /// Reads the bias of a matrix product, one word a column.
 fn bias(o: &mut Operands, reader: &mut Reader<'_>, columns: i32) -> Result<()> {
-    let columns = count(What::ColumnsOfB, columns.into(), MAX_DIM)?;
-    o.parameter(reader.take_items(columns, 4), 4);
+    check_count(What::ColumnsOfB, columns.into(), MAX_DIM)?;
+    o.parameter(reader.take_items(columns as usize, 4), 4);
     reader.done()
 }
 
@@ -185,9 +189,12 @@ fn kpu_conv(
     o: &mut Operands,
     reader: &mut Reader<'_>,
     head: &KpuConvHead,
-    layer: &Layer,
+    words: &Words,
 ) -> Result<()> {
-    let batches = count(What::Batches, head.batches.into(), 1 << 16)?;
+    Layer::check_words(words)?;
+    let layer = Layer::of(words);
+    check_count(What::Batches, head.batches.into(), 1 << 16)?;
+    let batches = head.batches as usize;
     for (gap, len) in [
         (layer.bn_addr, layer.batch_norm_bytes()),
         (layer.act_addr, ACTIVATION_BYTES),
@@ -304,9 +311,9 @@ pub(in crate::model) fn read(
             pair.moved(o, &b.input_shape, b.input.dtype(), needed, shape)?;
         }
         Operator::Softmax(b) => {
-            let outer = count(What::OuterSize, b.outer_size.into(), 1 << 30)?;
-            let inner = count(What::InnerSize, b.inner_size.into(), 1 << 30)?;
-            let n = product(&[1, 1, outer, inner])?;
+            check_count(What::OuterSize, b.outer_size.into(), 1 << 30)?;
+            check_count(What::InnerSize, b.inner_size.into(), 1 << 30)?;
+            let n = product(&[1, 1, b.outer_size as usize, b.inner_size as usize])?;
             o.read(What::Input, &b.input, F32, n);
             o.write(&b.output, F32, n);
             o.shape = OutputShape::AsInput;
@@ -324,7 +331,7 @@ pub(in crate::model) fn read(
             let row = check_kpu_images(What::Output, &b.output, [n, c, h, w])?;
             o.write_kpu(row, n, ImageShape::new(c, h, w))?;
         }
-        Operator::KpuConv(b) => kpu_conv(o, reader, b, &Layer::decode(node.layer())?)?,
+        Operator::KpuConv(b) => kpu_conv(o, reader, b, node.layer())?,
         Operator::Concat(b) => {
             reader.take_items(b.inputs as usize, 20);
             reader.done()?;

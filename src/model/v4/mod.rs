@@ -51,9 +51,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Model> {
     if header.target > 1 {
         return Err(Error::about(Kind::Target, What::Nothing, [header.target.into(), 0]).at(12));
     }
-    super::check_count(What::NumberOfNodes, header.nodes, 24)?;
-    super::check_count(What::NumberOfInputs, header.inputs, 28)?;
-    super::check_count(What::NumberOfOutputs, header.outputs, 32)?;
+    super::check_number(What::NumberOfNodes, header.nodes, 24)?;
+    super::check_number(What::NumberOfInputs, header.inputs, 28)?;
+    super::check_number(What::NumberOfOutputs, header.outputs, 32)?;
     let input_table = reader.take_items(header.inputs as usize, 16).offset;
     reader.take_items(header.inputs as usize, 16);
     Ok(Model {

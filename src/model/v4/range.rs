@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Kind, Result, What},
-    model::reader::{Field, Part, body, count},
+    model::reader::{Field, Part, body, check_count},
     tensor::{Shape, elements},
 };
 
@@ -44,7 +44,7 @@ pub(in crate::model) fn check(sizes: &[u32]) -> Result<()> {
     const LIMIT: u64 = 1 << 30;
     let mut product = Some(1u64);
     for &size in sizes {
-        count(What::Dimension, i64::from(size as i32), LIMIT as i64)?;
+        check_count(What::Dimension, i64::from(size as i32), LIMIT as i64)?;
         product = product.and_then(|product| product.checked_mul(size.into()));
     }
     match product {
@@ -120,23 +120,22 @@ impl Window {
 
     /// Checks every number alone.
     pub fn check(&self) -> Result<()> {
-        for (what, value) in [
-            (What::FilterHeight, self.filter_h),
-            (What::FilterWidth, self.filter_w),
-            (What::StrideInH, self.stride_h),
-            (What::StrideInW, self.stride_w),
-            (What::DilationInH, self.dilation_h),
-            (What::DilationInW, self.dilation_w),
-        ] {
-            count(what, value.into(), Self::MAX)?;
+        const NUMBERS: [What; 6] = [
+            What::FilterHeight,
+            What::FilterWidth,
+            What::StrideInH,
+            What::StrideInW,
+            What::DilationInH,
+            What::DilationInW,
+        ];
+        let [pads @ .., _, _, _, _, _, _]: &[i32; 10] = bytemuck::must_cast_ref(self);
+        let [_, _, _, _, numbers @ ..]: &[i32; 10] = bytemuck::must_cast_ref(self);
+        for (&what, &value) in NUMBERS.iter().zip(numbers) {
+            check_count(what, value.into(), Self::MAX)?;
         }
-        for pad in [self.pad_h, self.pad_w] {
-            for value in [pad.before, pad.after] {
-                if i64::from(value).abs() > Self::MAX {
-                    return Err(Error::about(Kind::Field, What::Padding, [value as i64 as u64, 0]));
-                }
-            }
+        match pads.iter().find(|&&pad| i64::from(pad).abs() > Self::MAX) {
+            Some(&pad) => Err(Error::about(Kind::Field, What::Padding, [pad as i64 as u64, 0])),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
