@@ -147,9 +147,12 @@ impl Model {
         Ok(model)
     }
 
-    /// Checks the inputs, the outputs and every node.
+    /// Checks the outputs and every node, and the inputs: those of kmodel v3 are told by a node.
     fn check(&self, source: &dyn Source) -> Result<()> {
         let limits = &self.limits();
+        if self.version == Version::V4 {
+            self.check_inputs(source, limits)?;
+        }
         for index in 0..self.outputs {
             let (range, offset) = self.output_range(source, index)?;
             range.check(What::Output, limits).map_err(|e| e.at(offset as u64))?;
@@ -158,6 +161,11 @@ impl Model {
             }
         }
         self.nodes(source).try_for_each(|node| node.map(drop))?;
+        self.check_inputs(source, limits)
+    }
+
+    #[inline(never)]
+    fn check_inputs(&self, source: &dyn Source, limits: &Limits) -> Result<()> {
         (0..self.inputs).try_for_each(|index| {
             let (range, shape) = self.input_range(source, index)?;
             check_input(&range, shape, limits).map_err(|e| e.at(self.input_table as u64))
@@ -208,6 +216,7 @@ impl Model {
     }
 
     /// Every node, checked again as it is read.
+    #[inline(never)]
     pub fn nodes<'s>(&self, source: &'s dyn Source) -> Nodes<'s> {
         Nodes { model: *self, source, bodies: self.bodies(source) }
     }

@@ -196,11 +196,15 @@ impl Body {
         };
         reader.parts(parts, node.words.as_mut());
         reader.done()?;
+        let mut operands = Operands::default();
         match model.version {
-            Version::V3 => v3::check::read(&mut node, reader, source)?,
-            Version::V4 => v4::check::read(&mut node, reader, source)?,
+            Version::V3 => {
+                v3::check::read_layer(&mut node, source)?;
+                v3::check::read(&node, &mut operands, reader, source)?;
+            }
+            Version::V4 => v4::check::read(&node, &mut operands, reader, source)?,
         }
-        reader.done()?;
+        node.operands = operands;
         node.operands.check(&model.limits())?;
         node.check_parts(source, &model.limits())?;
         Ok(node)

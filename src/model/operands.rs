@@ -2,7 +2,7 @@
 
 use super::{
     range::{Limits, Memory, Range},
-    reader::Field,
+    reader::{Field, Reader},
     source::Span,
 };
 use crate::{
@@ -93,6 +93,7 @@ impl Operand {
 }
 
 impl Default for Operands {
+    #[inline(never)]
     fn default() -> Self {
         Self {
             inputs: [None; 2],
@@ -123,6 +124,19 @@ impl Operands {
     pub(super) fn write(&mut self, range: &Range, dtype: Dtype, n: usize) {
         self.output = Some(Operand::new(What::Output, *range, dtype, n));
         self.written = *range;
+    }
+
+    /// Adds the parameters that follow in a body: `count` items of `size` bytes.
+    #[inline(never)]
+    pub(super) fn take(
+        &mut self,
+        reader: &mut Reader<'_>,
+        count: usize,
+        size: usize,
+        align: usize,
+    ) -> Result<()> {
+        self.parameter(reader.take_items(count, size), align);
+        reader.done()
     }
 
     /// Adds parameters whose address must be a multiple of `align`.

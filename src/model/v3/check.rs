@@ -92,7 +92,7 @@ fn range(address: u32, dtype: Dtype, n: usize) -> Range {
 
 /// Reads the words of a convolution's layer, which stand elsewhere in the file.
 #[inline(never)]
-fn read_layer(node: &mut Node, source: &dyn Source) -> Result<()> {
+pub(in crate::model) fn read_layer(node: &mut Node, source: &dyn Source) -> Result<()> {
     let Operator::Conv(head) = Operator::of(node.row, &node.words) else { return Ok(()) };
     let span = inside(source, What::KpuLayer, head.layer_offset, 96)?;
     let words: [u32; 24] = Reader::of(source, span).checked()?;
@@ -112,13 +112,12 @@ fn inside(source: &dyn Source, what: What, offset: u32, len: usize) -> Result<Sp
 /// Finds out what the layer reads and writes; `reader` stands behind the body.
 #[inline(never)]
 pub(in crate::model) fn read(
-    node: &mut Node,
+    node: &Node,
+    o: &mut Operands,
     reader: &mut Reader<'_>,
     source: &dyn Source,
 ) -> Result<()> {
-    read_layer(node, source)?;
-    let mut operands = Operands::default();
-    let mut o = Finder(&mut operands);
+    let mut o = Finder(o);
     let operator = Operator::of(node.row, &node.words);
     match operator {
         Operator::Add(b) => o.sum([b.a, b.b], b.output, b.count, F32)?,
@@ -135,8 +134,7 @@ pub(in crate::model) fn read(
         Operator::Quantize(b) => o.same([b.input, b.output], b.count as usize, F32, U8)?,
         Operator::Dequantize(b) => o.same([b.input, b.output], b.count as usize, U8, F32)?,
         Operator::Requantize(b) => {
-            o.0.parameter(reader.take(256), 1);
-            reader.done()?;
+            o.0.take(reader, 256, 1, 1)?;
             o.same([b.input, b.output], b.count as usize, U8, U8)?;
         }
         Operator::L2Normalize(b) | Operator::Softmax(b) | Operator::Logistic(b) => {
@@ -146,9 +144,8 @@ pub(in crate::model) fn read(
             let mut weights = 1;
             times(&mut weights, What::Inputs, b.in_channels)?;
             times(&mut weights, What::Outputs, b.out_channels)?;
-            o.0.parameter(reader.take_items(weights, 4), 4);
-            o.0.parameter(reader.take_items(b.out_channels as usize, 4), 4);
-            reader.done()?;
+            o.0.take(reader, weights, 4, 4)?;
+            o.0.take(reader, b.out_channels as usize, 4, 4)?;
             o.write(b.output, F32, b.out_channels as usize)?;
             o.read(What::Input, b.input, F32, b.in_channels as usize);
         }
@@ -167,8 +164,7 @@ pub(in crate::model) fn read(
             o.known(b.output_shape());
         }
         Operator::ChannelwiseDequantize(b) => {
-            o.0.parameter(reader.take_items(b.channels as usize, 8), 4);
-            reader.done()?;
+            o.0.take(reader, b.channels as usize, 8, 4)?;
             let mut n = 1;
             times(&mut n, What::Channels, b.channels)?;
             times(&mut n, What::ChannelSize, b.channel_size)?;
@@ -218,6 +214,5 @@ pub(in crate::model) fn read(
             o.write(b.output, dtype, bytes as usize / dtype.size())?;
         }
     }
-    node.operands = operands;
     Ok(())
 }

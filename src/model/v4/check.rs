@@ -159,20 +159,26 @@ impl Sizes<'_> {
         let inputs = in_channels.checked_div(groups).unwrap_or(0);
         // The taps of a checked window and its input channels fit in 64 bits.
         let weights = (self.window.taps() * inputs).saturating_mul(out_channels);
-        let before = bias_first.then(|| reader.take_items(out_channels, 4));
-        o.parameter(reader.take_items(weights, dtype.size()), dtype.size());
-        o.parameter(before.unwrap_or_else(|| reader.take_items(out_channels, 4)), 4);
-        reader.done()
+        let size = dtype.size();
+        if bias_first {
+            o.take(reader, out_channels, 4, 4)?;
+            o.take(reader, weights, size, size)?;
+            let [bias, weights, _] = o.parameters;
+            o.parameters = [weights, bias, None];
+            return Ok(());
+        }
+        o.take(reader, weights, size, size)?;
+        o.take(reader, out_channels, 4, 4)
     }
 }
 
 /// Reads the bias of a matrix product, one word a column.
 fn bias(o: &mut Operands, reader: &mut Reader<'_>, columns: i32) -> Result<()> {
     check_count(What::ColumnsOfB, columns.into(), MAX_DIM)?;
-    o.parameter(reader.take_items(columns as usize, 4), 4);
-    reader.done()
+    o.take(reader, columns as usize, 4, 4)
 }
 
+#[inline(never)]
 fn nnil(o: &mut Operands, reader: &mut Reader<'_>, source: &dyn Source) -> Result<()> {
     let code = reader.take(reader.remaining());
     o.parameter(code, 1);
@@ -185,6 +191,7 @@ fn nnil(o: &mut Operands, reader: &mut Reader<'_>, source: &dyn Source) -> Resul
     nnil::Program::parse(program).map(drop).ok_or(Error::of(Kind::Field, What::NnilProgram))
 }
 
+#[inline(never)]
 fn kpu_conv(
     o: &mut Operands,
     reader: &mut Reader<'_>,
@@ -201,9 +208,8 @@ fn kpu_conv(
         (layer.weight_addr, layer.weights_bytes(true)),
     ] {
         reader.take(gap as usize);
-        o.parameter(reader.take(len), 1);
+        o.take(reader, len, 1, 1)?;
     }
-    reader.done()?;
     check_kpu_rows(What::Input, layer.src_row, batches, layer.input)?;
     o.write_kpu(layer.dst_row, batches, layer.output)?;
     if head.main_output.size > 0 {
@@ -216,12 +222,11 @@ fn kpu_conv(
 /// Finds out what the node reads and writes; `reader` stands behind the body.
 #[inline(never)]
 pub(in crate::model) fn read(
-    node: &mut Node,
+    node: &Node,
+    o: &mut Operands,
     reader: &mut Reader<'_>,
     source: &dyn Source,
 ) -> Result<()> {
-    let mut operands = Operands::default();
-    let o = &mut operands;
     let (pair, triple) = (node.words.field::<Pair>(0), node.words.field::<Triple>(0));
     let operator = Operator::of(node.row, &node.words);
     match operator {
@@ -333,7 +338,8 @@ pub(in crate::model) fn read(
         }
         Operator::KpuConv(b) => kpu_conv(o, reader, b, node.layer())?,
         Operator::Concat(b) => {
-            reader.take_items(b.inputs as usize, 20);
+            reader.take_items(b.inputs as usize, 16);
+            reader.take_items(b.inputs as usize, 4);
             reader.done()?;
             let mut total = 0;
             node.parts(source, &mut |part| {
@@ -345,6 +351,5 @@ pub(in crate::model) fn read(
             o.shape = OutputShape::Concatenated { outer: b.outer_size as usize };
         }
     }
-    node.operands = operands;
     Ok(())
 }
