@@ -34,7 +34,7 @@ struct Outputs(Vec<Vec<u8>>);
 impl Trace for Outputs {
     fn end(&mut self, _: &Node, mut result: Written<'_>) -> Result<()> {
         let mut bytes = Vec::new();
-        result.pieces(|piece| bytes.extend(piece))?;
+        result.pieces(&mut |piece| bytes.extend(piece))?;
         self.0.push(bytes);
         Ok(())
     }

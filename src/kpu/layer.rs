@@ -356,7 +356,7 @@ impl Layer {
     /// Multiplications of one output pixel.
     pub const fn taps(&self) -> usize {
         let channels = if self.depthwise { 1 } else { self.input.channels };
-        channels.saturating_mul(self.kernel.area())
+        channels.wrapping_mul(self.kernel.area())
     }
 
     /// How often weights are loaded.
@@ -370,12 +370,12 @@ impl Layer {
     /// Bytes of all weights.
     pub const fn weights_bytes(&self, eight_bit: bool) -> usize {
         let weight_bytes = if eight_bit { 1 } else { 2 };
-        self.output.channels.saturating_mul(self.taps()).saturating_mul(weight_bytes)
+        self.output.channels.wrapping_mul(self.taps()).wrapping_mul(weight_bytes)
     }
 
     /// Bytes of the batch norm array.
     pub const fn batch_norm_bytes(&self) -> usize {
-        self.output.channels.saturating_mul(8)
+        self.output.channels.wrapping_mul(8)
     }
 
     /// Multiplications that the KPU executes: at every input position, pooled away or not.

@@ -137,9 +137,11 @@ impl<'m> Session<'m> {
     pub fn output(&self, index: u32) -> Result<Tensor> {
         let source = self.memory.source();
         if self.layers == self.model.node_count() {
-            let output = self.model.output(source, index)?;
-            let own = self.shapes.iter().find(|(i, _)| *i == index);
-            return Ok(own.map_or(output, |&(_, shape)| Tensor { shape, ..output }));
+            let mut output = self.model.output(source, index)?;
+            if let Some(&(_, shape)) = self.shapes.iter().find(|(i, _)| *i == index) {
+                output.shape = shape;
+            }
+            return Ok(output);
         }
         if index > 0 {
             return Err(Error::about(Kind::OutputIndex, What::Nothing, [index.into(), 1]));

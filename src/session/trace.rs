@@ -41,7 +41,8 @@ impl Written<'_> {
     }
 
     /// Calls `each` with the tensor's bytes, piece by piece, in N, C, H, W order.
-    pub fn pieces(&mut self, mut each: impl FnMut(&[u8])) -> Result<()> {
+    #[inline(never)]
+    pub fn pieces(&mut self, each: &mut dyn FnMut(&[u8])) -> Result<()> {
         let tensor = self.tensor()?;
         match tensor.place {
             Place::Main(offset) => each(self.memory.main(Span { offset, len: tensor.bytes() })?),
@@ -59,7 +60,7 @@ impl Written<'_> {
     /// CRC-32 (as in zip) of the tensor's bytes in N, C, H, W order.
     pub fn crc(&mut self) -> Result<u32> {
         let mut digest = CRC.digest();
-        self.pieces(|piece| digest.update(piece))?;
+        self.pieces(&mut |piece| digest.update(piece))?;
         Ok(digest.finalize())
     }
 }

@@ -112,6 +112,7 @@ impl QuantizedAdd {
 }
 
 impl Pool {
+    #[inline(never)]
     fn options(&self) -> reduce_window::Pool {
         let ImageShape { channels, height, width } = self.input_size.shape();
         let output = self.output_size.shape();

@@ -192,7 +192,7 @@ impl Trace for Comparison<'_> {
             return Ok(());
         }
         let mut bytes = Vec::new();
-        written.pieces(|piece| bytes.extend_from_slice(piece))?;
+        written.pieces(&mut |piece| bytes.extend_from_slice(piece))?;
         let difference = self.differences[at].get_or_insert_default();
         match value.dtype {
             Dtype::U8 => {

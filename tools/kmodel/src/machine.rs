@@ -109,7 +109,7 @@ pub struct Recorder {
 impl Trace for Recorder {
     fn end(&mut self, node: &Node, mut result: Written<'_>) -> maix_kpu::error::Result<()> {
         let mut bytes = Vec::new();
-        result.pieces(|piece| bytes.extend_from_slice(piece))?;
+        result.pieces(&mut |piece| bytes.extend_from_slice(piece))?;
         self.nodes.push((node.name(), Value { tensor: result.tensor()?, bytes }));
         Ok(())
     }
