@@ -16,55 +16,56 @@ pub enum Version {
 const SMODEL: u32 = 0x2713;
 /// Numbers of the toolchain's first formats.
 const LEGACY: [u32; 3] = [1, 2, 0x1234_5678];
+/// First word of a .zip file.
+const ZIP: u32 = u32::from_le_bytes(*b"PK\x03\x04");
+/// Second word of a .tflite file.
+const TFLITE: u32 = u32::from_le_bytes(*b"TFL3");
 
 /// The version of a kmodel, or an error that names what the bytes are instead.
 pub fn version(source: &dyn Source) -> Result<Version> {
-    let mut head = [0u8; 16];
-    let len = source.len().min(head.len());
+    let mut head = [0u32; 4];
+    let bytes: &mut [u8] = bytemuck::must_cast_slice_mut(&mut head);
+    let len = source.len().min(bytes.len());
     if len == 0 {
         return Err(Error::new(Kind::Empty));
     }
-    source.read(0, head.get_mut(..len).unwrap_or_default())?;
+    source.read(0, bytes.get_mut(..len).unwrap_or_default())?;
     if len < 8 {
         return Err(Error::about(Kind::Truncated, What::Header, [8 - len as u64, 0]).at(len as u64));
     }
-    recognise(&head)
+    recognise(&head.map(u32::from_le))
 }
 
-fn recognise(head: &[u8; 16]) -> Result<Version> {
-    let [a, b, c, d, e, f, g, h, ..] = *head;
-    let (first, second) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
-    let numbered =
-        |kind, number: u32| Err(Error::about(kind, What::Nothing, [number.into(), 0]).at(0));
-    match (first, second) {
-        (3, _) => Ok(Version::V3),
-        (v4::IDENTIFIER, 4) => Ok(Version::V4),
-        (v4::IDENTIFIER, 5 | 6) => numbered(Kind::Kmodel5, second),
-        (v4::IDENTIFIER, _) => numbered(Kind::UnknownVersion, second),
-        (SMODEL, _) => numbered(Kind::Smodel, first),
+fn recognise(head: &[u32; 4]) -> Result<Version> {
+    let &[first, second, ..] = head;
+    let (kind, number) = match (first, second) {
+        (3, _) => return Ok(Version::V3),
+        (v4::IDENTIFIER, 4) => return Ok(Version::V4),
+        (v4::IDENTIFIER, 5 | 6) => (Kind::Kmodel5, second),
+        (v4::IDENTIFIER, _) => (Kind::UnknownVersion, second),
+        (SMODEL, _) => (Kind::Smodel, first),
         _ if first.swap_bytes() == 3 || first.swap_bytes() == v4::IDENTIFIER => {
-            numbered(Kind::ByteSwapped, first)
+            (Kind::ByteSwapped, first)
         }
-        _ if LEGACY.contains(&first) => numbered(Kind::Legacy, first),
-        _ if head.iter().all(|&byte| byte == 0xFF) => numbered(Kind::Erased, first),
-        _ if head.iter().all(|&byte| byte == 0) => numbered(Kind::Zeros, first),
-        _ if head.starts_with(b"PK\x03\x04") => numbered(Kind::Zip, first),
-        (_, second) if second.to_le_bytes() == *b"TFL3" => numbered(Kind::Tflite, first),
+        _ if LEGACY.contains(&first) => (Kind::Legacy, first),
+        _ if head.iter().all(|&word| word == u32::MAX) => (Kind::Erased, first),
+        _ if head.iter().all(|&word| word == 0) => (Kind::Zeros, first),
+        (ZIP, _) => (Kind::Zip, first),
+        (_, TFLITE) => (Kind::Tflite, first),
         // Field 1 (the IR version), then field 2 (the producer) or 7 (the graph).
-        _ if a == 0x08 && (1..32).contains(&b) && (c == 0x12 || c == 0x3A) => {
-            numbered(Kind::Onnx, first)
-        }
-        _ if is_noise(head) => numbered(Kind::Scrambled, first),
-        (4..16, _) => numbered(Kind::UnknownVersion, first),
-        _ => numbered(Kind::NotAModel, first),
-    }
+        _ if matches!(first.to_le_bytes(), [0x08, 1..32, 0x12 | 0x3A, _]) => (Kind::Onnx, first),
+        _ if is_noise(head) => (Kind::Scrambled, first),
+        (4..16, _) => (Kind::UnknownVersion, first),
+        _ => (Kind::NotAModel, first),
+    };
+    Err(Error::about(kind, What::Nothing, [number.into(), 0]).at(0))
 }
 
 /// Whether no word is a small number and the bytes are no text, as after encryption.
-fn is_noise(head: &[u8; 16]) -> bool {
-    let (words, _) = head.as_chunks::<4>();
-    let text = head.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
-    !text && words.iter().all(|&word| u32::from_le_bytes(word) >= 1 << 24)
+fn is_noise(head: &[u32; 4]) -> bool {
+    let bytes: &[u8] = bytemuck::must_cast_slice(head);
+    let text = bytes.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+    !text && head.iter().all(|&word| word >= 1 << 24)
 }
 
 #[cfg(test)]

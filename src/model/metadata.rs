@@ -57,8 +57,8 @@ impl Metadata {
         if magic != MAGIC {
             return Ok(None);
         }
-        let len = reader.field::<u32>() as usize;
-        let crc = reader.field::<u32>();
+        let [len, crc]: [u32; 2] = reader.field();
+        let len = len as usize;
         let entries = reader.take(len);
         reader.done()?;
         if checksum(source, entries)? != crc {
@@ -67,8 +67,7 @@ impl Metadata {
         let mut reader = Reader::of(source, entries);
         let mut metadata = Self { size: entries.offset + len - offset, ..Self::default() };
         while reader.remaining() > 0 {
-            let tag: u32 = reader.field();
-            let len: u32 = reader.field();
+            let [tag, len]: [u32; 2] = reader.field();
             let content = reader.take(len as usize);
             match tag {
                 LABELS => metadata.labels = content,
@@ -76,7 +75,7 @@ impl Metadata {
                 NOTE => metadata.note = content,
                 INPUT_RANGE => {
                     let mut pair = Reader::of(source, content);
-                    metadata.input_range = Some((pair.field(), pair.field()));
+                    metadata.input_range = Some(pair.field::<[f32; 2]>().into());
                     pair.done()?;
                 }
                 _ => {}

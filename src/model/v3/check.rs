@@ -64,19 +64,14 @@ impl Finder<'_> {
         check_count(What::KernelHeight, b.kernel_height.into(), 1 << 16)?;
         check_count(What::StrideInW, b.stride_width.into(), 1 << 16)?;
         check_count(What::StrideInH, b.stride_height.into(), 1 << 16)?;
-        for (what, value, possible) in [
-            (
-                What::OutputChannels,
-                b.output_size.channels,
-                b.input_size.channels == b.output_size.channels,
-            ),
-            (What::PaddingInW, b.pad_width, b.pad_width <= 1 << 16),
-            (What::PaddingInH, b.pad_height, b.pad_height <= 1 << 16),
-        ] {
-            if !possible {
-                return Err(Error::about(Kind::Field, what, [value.into(), 0]));
-            }
-        }
+        let possible = |what, value: u32, possible: bool| match possible {
+            true => Ok(()),
+            false => Err(Error::about(Kind::Field, what, [value.into(), 0])),
+        };
+        let channels = b.output_size.channels;
+        possible(What::OutputChannels, channels, b.input_size.channels == channels)?;
+        possible(What::PaddingInW, b.pad_width, b.pad_width <= 1 << 16)?;
+        possible(What::PaddingInH, b.pad_height, b.pad_height <= 1 << 16)?;
         self.write(b.output, dtype, n)?;
         self.read(What::Input, b.input, dtype, b.input_size.check()?);
         self.known(b.output_size.shape());
