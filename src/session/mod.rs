@@ -14,7 +14,11 @@ use crate::{
         driver::{ACTIVATION_ALIGNMENT, PARAMETER_ALIGNMENT},
         memory::rows,
     },
-    model::{Model, Node, Place, Source, Span, Tensor, metadata::Metadata, operands::Operands},
+    model::{
+        Model, Node, Place, Source, Span, Tensor,
+        metadata::Metadata,
+        operands::{Operands, Parameters},
+    },
     tensor::{Dtype, Shape, copy, elements},
 };
 use heapless::Vec;
@@ -80,12 +84,16 @@ fn copies(node: &Node, source: &dyn Source) -> usize {
     if node.kpu_conv().is_none() || source.bytes().is_none() {
         return 0;
     }
-    let alignments = [PARAMETER_ALIGNMENT, ACTIVATION_ALIGNMENT, PARAMETER_ALIGNMENT];
-    let spans = node.operands.parameters.iter().flatten().map(|parameters| parameters.span);
-    let misplaced = spans
-        .zip(alignments)
-        .filter(|&(span, alignment)| in_place(source, span, alignment).is_none());
-    misplaced.map(|(span, alignment)| span.len + alignment).sum()
+    const ALIGNMENTS: [usize; 3] = [PARAMETER_ALIGNMENT, ACTIVATION_ALIGNMENT, PARAMETER_ALIGNMENT];
+    let mut bytes = 0;
+    for (parameters, &alignment) in node.operands.parameters.iter().zip(&ALIGNMENTS) {
+        if let Some(Parameters { span, .. }) = *parameters
+            && in_place(source, span, alignment).is_none()
+        {
+            bytes += span.len + alignment;
+        }
+    }
+    bytes
 }
 
 impl<'m> Session<'m> {

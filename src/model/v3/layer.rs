@@ -343,24 +343,23 @@ operators! {
     10243 "KPU upload" Upload(Upload)
 }
 
-/// The error of a number that is no operator's; some are of layer types of the original that no
-/// runtime implements. Like others it has flags, which `reader` must find.
+/// Layer types of the original that no runtime implements.
+const UNIMPLEMENTED: [(u8, What); 8] = [
+    (0, What::InvalidLayer),
+    (3, What::GlobalMaxPool2dLayer),
+    (4, What::QuantizedGlobalMaxPool2dLayer),
+    (6, What::QuantizedGlobalAveragePool2dLayer),
+    (7, What::MaxPool2dLayer),
+    (10, What::QuantizedAveragePool2dLayer),
+    (19, What::QuantizedFullyConnectedLayer),
+    (21, What::QuantizedTensorflowFlattenLayer),
+];
+
+/// The error of a number that is no operator's. Like others it has flags, which `reader` must find.
 pub(in crate::model) fn unknown(kind: u32, reader: &mut Reader<'_>) -> Error {
-    let what = match kind {
-        0 => What::InvalidLayer,
-        3 => What::GlobalMaxPool2dLayer,
-        4 => What::QuantizedGlobalMaxPool2dLayer,
-        6 => What::QuantizedGlobalAveragePool2dLayer,
-        7 => What::MaxPool2dLayer,
-        10 => What::QuantizedAveragePool2dLayer,
-        19 => What::QuantizedFullyConnectedLayer,
-        21 => What::QuantizedTensorflowFlattenLayer,
-        _ => What::Nothing,
-    };
-    let error = match what {
-        What::Nothing => Kind::UnknownOperator,
-        _ => Kind::Unimplemented,
-    };
+    let known = UNIMPLEMENTED.iter().find(|&&(number, _)| u32::from(number) == kind);
+    let (error, what) = known
+        .map_or((Kind::UnknownOperator, What::Nothing), |&(_, what)| (Kind::Unimplemented, what));
     reader.checked::<u32>().err().unwrap_or(Error::about(error, what, [kind.into(), 0]))
 }
 
