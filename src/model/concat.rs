@@ -63,11 +63,13 @@ impl Node {
         Ok(())
     }
 
-    /// Number of outer repetitions of a concatenation.
-    pub fn repetitions(&self) -> usize {
+    /// Number of outer repetitions of a concatenation; `None` for other nodes.
+    #[inline(never)]
+    pub fn repetitions(&self) -> Option<usize> {
         match self.operator() {
-            Operator::V4(V4::Concat(b)) => b.outer_size as usize,
-            _ => 1,
+            Operator::V3(V3::Concat(_) | V3::QuantizedConcat(_)) => Some(1),
+            Operator::V4(V4::Concat(b)) => Some(b.outer_size as usize),
+            _ => None,
         }
     }
 

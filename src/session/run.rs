@@ -33,14 +33,11 @@ pub(super) fn run(
         let bound = memory.bind_shared(operands, accelerator)?;
         return kpu_conv(&conv, bound, accelerator);
     }
-    let operator = node.operator();
-    if let Operator::V3(V3::Concat(_) | V3::QuantizedConcat(_)) | Operator::V4(V4::Concat(_)) =
-        operator
-    {
-        return concat(node, memory);
+    if let Some(outer) = node.repetitions() {
+        return concat(node, outer, memory);
     }
     let bound = memory.bind(operands)?;
-    let done = match operator {
+    let done = match node.operator() {
         Operator::V3(V3::AddPadding(b)) => {
             add_padding(b, bound.0[0], accelerator.ram());
             Some(())
@@ -102,8 +99,8 @@ fn add_padding(b: &AddPadding, x: &[u8], ram: &mut [u8]) {
 
 /// Puts bytes together, whatever they stand for.
 #[inline(never)]
-fn concat(node: &Node, memory: &mut Memory<'_>) -> Result<()> {
-    let (source, outer) = (memory.source(), node.repetitions());
+fn concat(node: &Node, outer: usize, memory: &mut Memory<'_>) -> Result<()> {
+    let source = memory.source();
     let mut total = 0;
     node.parts(source, &mut |part| {
         total += part.bytes;
