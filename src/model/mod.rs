@@ -248,8 +248,9 @@ impl Model {
             Version::V3 => v3::input(&self.node(source, 0)?),
             Version::V4 => {
                 let at = |index: u32| self.input_table + index as usize * size_of::<Range>();
+                let range = field_at(source, at(index))?;
                 let shape: Shape4 = field_at(source, at(self.inputs + index))?;
-                Ok((field_at(source, at(index))?, shape.sizes()))
+                Ok((range, shape.sizes()))
             }
         }
     }
