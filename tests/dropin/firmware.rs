@@ -5,6 +5,7 @@ use core::{
     ptr::null_mut,
     slice,
 };
+use maix_kpu::ffi::services::maix_kpu_stop;
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard},
@@ -39,9 +40,10 @@ pub fn firmware<R>(body: impl FnOnce(&mut Firmware) -> R) -> R {
     body(FIRMWARE.lock().unwrap().get_or_insert_default())
 }
 
-/// A new firmware, for as long as the result is kept.
+/// A new firmware with a new KPU, for as long as the result is kept.
 pub fn boot() -> MutexGuard<'static, ()> {
     let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    maix_kpu_stop();
     firmware(|firmware| *firmware = Firmware::default());
     turn
 }
