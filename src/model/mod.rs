@@ -6,7 +6,7 @@
 //! | kmodel v3 (nncase 0.1) | [`v3`] |
 //! | kmodel v4 (nncase 0.2) | [`v4`] |
 //! | labels, anchors and the input range behind a model | [`metadata`] |
-//! | what nodes read and write | [`operands`], [`concat`], [`range`], [`shape`] |
+//! | what nodes read and write | [`operands`], [`mod@concat`], [`range`], `shape` |
 //! | fields and bytes | [`reader`], [`source`] |
 
 pub mod concat;
