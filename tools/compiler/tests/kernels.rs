@@ -3,11 +3,11 @@
 mod common;
 
 use common::{
-    Random, likeness, outputs,
+    Random, against_float, outputs,
     tflite::{Data, Field, Model},
 };
 use kmodel_compiler::{
-    Compiled, Options, compile, eval,
+    Compiled, Options, compile,
     import::{self, InputFormat},
 };
 
@@ -32,13 +32,7 @@ fn compiled(name: &str, model: &Model) -> (Compiled, Vec<Vec<f32>>) {
 fn check(name: &str, model: &Model) {
     let graph = import::import(&model.bytes(), InputFormat::Tflite, None).unwrap().graph;
     let (compiled, samples) = compiled(name, model);
-    let (mut expected, mut got) = (Vec::new(), Vec::new());
-    for sample in &samples {
-        expected.extend_from_slice(&eval::run(&graph, &[sample], &mut |_, _| {})[0]);
-        let found = outputs(&compiled.kmodel, std::slice::from_ref(sample), RANGE).unwrap();
-        got.extend_from_slice(&found[0]);
-    }
-    let likeness = likeness(&expected, &got);
+    let likeness = against_float(name, &graph, &compiled.kmodel, &samples, RANGE);
     assert!(likeness.decibels > 30.0, "{name}: {likeness:?}\n{}", compiled.report);
     let on_cpu = compiled.report.rows.iter().any(|r| r.operator == "conv2d");
     assert!(!on_cpu, "{name}\n{}", compiled.report);

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{
-    Random, likeness, outputs,
+    Random, against_float, likeness, outputs,
     tflite::{Data, Field, Model},
 };
 use kmodel_compiler::{
@@ -39,17 +39,7 @@ fn check(name: &str, model: &Model, decibels: f64) -> Report {
             panic!("{name}: {}", p.iter().map(|p| format!("{p}\n")).collect::<String>())
         });
         let least = if inference_type == ElementType::Float { 80.0 } else { decibels };
-        let (mut expected, mut got) = (Vec::new(), Vec::new());
-        for sample in &samples {
-            let wanted = eval::run(&graph, &[sample], &mut |_, _| {});
-            let found = outputs(&compiled.kmodel, std::slice::from_ref(sample), (-2.0, 2.0))
-                .unwrap_or_else(|e| panic!("{name}: {e}"));
-            for (w, f) in wanted.iter().zip(found) {
-                expected.extend_from_slice(w);
-                got.extend(f);
-            }
-        }
-        let likeness = likeness(&expected, &got);
+        let likeness = against_float(name, &graph, &compiled.kmodel, &samples, (-2.0, 2.0));
         assert!(likeness.decibels >= least, "{name} {inference_type:?}: {likeness:?}");
         report = Some(compiled.report);
     }

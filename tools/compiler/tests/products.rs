@@ -3,11 +3,11 @@
 mod common;
 
 use common::{
-    Random, likeness, outputs,
+    Random, against_float,
     tflite::{Data, Field, Model},
 };
 use kmodel_compiler::{
-    Options, Report, compile, eval,
+    Options, Report, compile,
     import::{self, InputFormat},
     options::{ElementType, NNIL, TABLE_LOOKUP},
 };
@@ -26,13 +26,7 @@ fn check(name: &str, model: &Model, options: Options, decibels: f64) -> Report {
     let options = Options { dataset, dataset_format, input_range: Some(RANGE), ..options };
     let compiled =
         compile(&bytes, &options, &mut |_, _, _| {}).unwrap_or_else(|p| panic!("{name}: {}", p[0]));
-    let (mut expected, mut got) = (Vec::new(), Vec::new());
-    for sample in &samples {
-        expected.extend_from_slice(&eval::run(&graph, &[sample], &mut |_, _| {})[0]);
-        let found = outputs(&compiled.kmodel, std::slice::from_ref(sample), RANGE).unwrap();
-        got.extend_from_slice(&found[0]);
-    }
-    let likeness = likeness(&expected, &got);
+    let likeness = against_float(name, &graph, &compiled.kmodel, &samples, RANGE);
     assert!(likeness.decibels >= decibels, "{name}: {likeness:?}\n{}", compiled.report);
     compiled.report
 }

@@ -8,6 +8,8 @@ pub mod tflite;
 use std::path::{Path, PathBuf};
 
 use kmodel_compiler::{
+    eval,
+    graph::Graph,
     measure::{Fed, run},
     options::{DatasetFormat, Options},
 };
@@ -161,6 +163,26 @@ pub struct Likeness {
     pub cosine: f64,
     pub largest: f64,
     pub decibels: f64,
+}
+
+/// Compares what a kmodel answers to each sample, values in this range, with its model in float.
+pub fn against_float(
+    name: &str,
+    graph: &Graph,
+    kmodel: &[u8],
+    samples: &[Vec<f32>],
+    range: (f32, f32),
+) -> Likeness {
+    let (mut expected, mut got) = (Vec::new(), Vec::new());
+    for sample in samples {
+        let wanted = eval::run(graph, &[sample], &mut |_, _| {});
+        let found = outputs(kmodel, std::slice::from_ref(sample), range)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(wanted.len(), found.len(), "{name}");
+        expected.extend(wanted.concat());
+        got.extend(found.concat());
+    }
+    likeness(&expected, &got)
 }
 
 /// Compares `got` with what is expected.
