@@ -258,6 +258,7 @@ impl<'a> Head<'a> {
 }
 
 /// `output[index]`; the index is in range once the output's size was checked against its head.
+#[inline(never)]
 fn value(output: &[f32], index: usize) -> f32 {
     output.get(index).copied().unwrap_or(f32::NAN)
 }
