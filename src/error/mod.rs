@@ -201,7 +201,7 @@ fn write_image_size(packed: u64, out: &mut dyn FnMut(u8)) {
 
 /// Hands a text to `out`, byte by byte.
 #[inline(never)]
-pub(crate) fn write_text(text: &str, out: &mut dyn FnMut(u8)) {
+fn write_text(text: &str, out: &mut dyn FnMut(u8)) {
     text.bytes().for_each(out);
 }
 

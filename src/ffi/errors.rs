@@ -1,6 +1,8 @@
 //! The last error: its number is what functions return, its text is asked for afterwards.
 
 use super::header::maix_kpu_error_t;
+#[cfg(feature = "dropin")]
+use crate::error::write_decimal;
 use crate::error::{Error, Result, What};
 use core::cell::UnsafeCell;
 use cty::{c_char, c_int};
@@ -135,6 +137,24 @@ impl Text<'_> {
             *end = 0;
         }
         Text { bytes, length: 0 }
+    }
+
+    /// What there was room for.
+    #[cfg(feature = "dropin")]
+    pub(super) fn written(&self) -> &[u8] {
+        let end = self.length.min(self.bytes.len().saturating_sub(1));
+        self.bytes.get(..end).unwrap_or_default()
+    }
+
+    /// Appends a text.
+    pub(super) fn write(&mut self, text: &str) {
+        text.bytes().for_each(|byte| self.push(byte));
+    }
+
+    /// Appends a number, in decimal digits.
+    #[cfg(feature = "dropin")]
+    pub(super) fn write_number(&mut self, number: u64) {
+        write_decimal(number, &mut |byte| self.push(byte));
     }
 
     /// Appends a byte, if there is room for it.

@@ -2,7 +2,9 @@
 
 use super::services::{allocate, release};
 use crate::error::Result;
+use bytemuck::Zeroable;
 use core::{
+    num::NonZero,
     ops::{Deref, DerefMut},
     ptr::{NonNull, drop_in_place},
     slice,
@@ -14,23 +16,28 @@ pub(super) struct Block<T> {
     len: usize,
 }
 
-impl<T: Copy + Default> Block<T> {
-    /// Memory for `len` values.
+/// Memory of zeros; a pointer that is not to be followed where `bytes` is 0.
+#[inline(never)]
+fn zeros(bytes: usize, alignment: usize) -> Result<NonNull<u8>> {
+    if bytes == 0 {
+        return Ok(NonNull::without_provenance(NonZero::new(alignment).unwrap_or(NonZero::<usize>::MIN)));
+    }
+    let memory = allocate(bytes, alignment)?;
+    // SAFETY: as many bytes were allocated.
+    unsafe { memory.write_bytes(0, bytes) };
+    Ok(memory)
+}
+
+impl<T: Zeroable> Block<T> {
+    /// Memory for `len` values of zeros.
     pub(super) fn new(len: usize) -> Result<Self> {
         Self::aligned(len, align_of::<T>())
     }
 
     /// The same, at a multiple of `alignment`.
     pub(super) fn aligned(len: usize, alignment: usize) -> Result<Self> {
-        let memory = match len.saturating_mul(size_of::<T>()) {
-            0 => core::ptr::dangling_mut(),
-            bytes => allocate(bytes, alignment.max(align_of::<T>()))?.cast::<T>().as_ptr(),
-        };
-        for index in 0..len {
-            // SAFETY: inside what was allocated.
-            unsafe { memory.add(index).write(T::default()) }
-        }
-        Ok(Self { memory, len })
+        let memory = zeros(len.saturating_mul(size_of::<T>()), alignment.max(align_of::<T>()))?;
+        Ok(Self { memory: memory.cast().as_ptr(), len })
     }
 
     /// The memory, for as long as the block is kept.

@@ -14,7 +14,7 @@ use super::{
     source::{Bytes, Reader, Stream, reverse_groups},
 };
 use crate::{
-    error::{Error, Kind, Result, What, write_text},
+    error::{Error, Kind, Result, What},
     kpu::{Kernel, Layer, Pool, driver::ACTIVATION_ALIGNMENT},
     model::{Model, Source, Span, Tensor},
     session::{Requirements, Session},
@@ -351,7 +351,7 @@ pub unsafe extern "C" fn maix_kpu_node(
         let name: &mut [u8] =
             unsafe { slice::from_raw_parts_mut(out.name.as_mut_ptr().cast(), out.name.len()) };
         let mut name = Text::of(name);
-        write_text(node.name(), &mut |byte| name.push(byte));
+        name.write(node.name());
         if let Some(conv) = node.kpu_conv() {
             describe(&conv.layer, out);
         }

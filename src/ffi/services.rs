@@ -65,6 +65,7 @@ pub(super) fn allocate(bytes: usize, alignment: usize) -> Result<NonNull<u8>> {
 ///
 /// # Safety
 /// It came from [`allocate`] and is no longer used.
+#[inline(never)]
 pub(super) unsafe fn release(memory: *mut u8) {
     if let Ok(&maix_kpu_services_t { release: Some(release), context, .. }) = services() {
         // SAFETY: the host's own function with its own context and memory.

@@ -1,6 +1,7 @@
 //! What the YOLO versions share: the layout of an output, boxes, and the choice among boxes that
 //! overlap.
 
+use bytemuck::Zeroable;
 use core::cell::Cell;
 
 use super::scores::{maximum, sigmoid};
@@ -25,7 +26,7 @@ pub struct Limits {
 }
 
 /// A box: centre and size as fractions of the picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Zeroable)]
 pub struct Region {
     /// Centre, from the left.
     pub x: f32,
@@ -102,7 +103,7 @@ fn overlap(a: f32, a_size: f32, b: f32, b_size: f32) -> f32 {
 }
 
 /// A box with its class; also the memory that the search works in.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Zeroable)]
 pub struct Detection {
     /// Number of the box: anchor, row, column of the first output, then of the next.
     pub number: u32,
@@ -116,7 +117,7 @@ pub struct Detection {
 }
 
 /// What a box carries while the search goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Zeroable)]
 struct Search {
     /// Which output the box is of, and where its objectness stands there.
     head: u32,

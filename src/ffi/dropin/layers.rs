@@ -1,19 +1,18 @@
 //! `sipeed_kpu_*`: looking into models, for `kpu.netinfo`.
 
 use super::{
-    super::{get_mut, services::print},
+    super::{errors::Text, get_mut, services::print},
     answer,
     context::Context,
 };
 use crate::{
-    error::{Error, Kind, Result, What, write_decimal, write_text},
+    error::{Error, Kind, Result, What},
     kpu::layer::Words,
     model::Node,
     words::word,
 };
 use core::ptr::null_mut;
 use cty::{c_char, c_int, c_void};
-use heapless::Vec;
 
 /// The names of the layer types of kmodel v3, as in the firmware's messages; those of the KPU last.
 const NAMES: &str = "\
@@ -104,16 +103,16 @@ pub extern "C" fn sipeed_kpu_model_print_layer_info(model: *mut c_void) -> c_int
                 3 => word(NAMES, row(node.opcode)),
                 _ => node.name(),
             };
-            let mut line = Vec::<u8, 96>::new();
-            let mut push = |byte| line.push(byte).unwrap_or_default();
-            write_text("layer[", &mut push);
-            write_decimal(node.index.into(), &mut push);
-            write_text("]: ", &mut push);
-            write_text(name, &mut push);
-            write_text(", ", &mut push);
-            write_decimal(node.size as u64, &mut push);
-            write_text(" bytes", &mut push);
-            print(&line);
+            let mut line = [0; 96];
+            let mut line = Text::of(&mut line);
+            line.write("layer[");
+            line.write_number(node.index.into());
+            line.write("]: ");
+            line.write(name);
+            line.write(", ");
+            line.write_number(node.size as u64);
+            line.write(" bytes");
+            print(line.written());
         }
         Ok(())
     })

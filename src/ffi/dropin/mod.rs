@@ -26,13 +26,11 @@ pub mod task;
 pub mod uid;
 
 use super::{
-    errors::{code, last},
+    errors::{Text, code, last},
     services::print,
 };
-use crate::error::{Result, write_text};
-use core::mem::take;
+use crate::error::Result;
 use cty::c_int;
-use heapless::Vec;
 
 /// Bytes of a printed line at most; the longest text of the table with its hint has fewer.
 const LINE: usize = 384;
@@ -54,13 +52,16 @@ fn reported(result: Result<()>) -> c_int {
 /// Prints the last error and what to do about it.
 fn report() {
     let Some(error) = last() else { return };
-    let mut line = Vec::<u8, LINE>::new();
-    write_text("[maix-kpu] ", &mut |byte| line.push(byte).unwrap_or_default());
-    error.write(&mut |byte| line.push(byte).unwrap_or_default());
-    let mut between = "; ";
-    error.write_hint(&mut |byte| {
-        write_text(take(&mut between), &mut |byte| line.push(byte).unwrap_or_default());
-        line.push(byte).unwrap_or_default();
-    });
-    print(&line);
+    let mut line = [0; LINE];
+    let mut line = Text::of(&mut line);
+    line.write("[maix-kpu] ");
+    error.write(&mut |byte| line.push(byte));
+    let end = line.length;
+    line.write("; ");
+    let hint = line.length;
+    error.write_hint(&mut |byte| line.push(byte));
+    if line.length == hint {
+        line.length = end;
+    }
+    print(line.written());
 }

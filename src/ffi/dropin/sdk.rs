@@ -279,13 +279,14 @@ pub unsafe extern "C" fn nncase_get_output_count(context: *mut SdkContext) -> c_
 unsafe fn give_size(
     context: *mut SdkContext,
     places: [*mut c_int; 3],
-    tensor: impl FnOnce(&Session<'_>) -> Result<Tensor>,
+    tensor: fn(&Session<'_>, u32) -> Result<Tensor>,
+    index: u32,
 ) -> c_int {
     answer(|| {
         // SAFETY: the caller's promises.
         unsafe {
             let own = get_mut(What::Context, context)?.own();
-            let shape = tensor(&Context::find(own)?.opened()?.session)?.image();
+            let shape = tensor(&Context::find(own)?.opened()?.session, index)?.image();
             let sizes = [shape.channels, shape.height, shape.width];
             for (place, size) in places.into_iter().zip(sizes) {
                 *get_mut(What::PlaceForTheSize, place)? = size as c_int;
@@ -308,7 +309,7 @@ pub unsafe extern "C" fn nncase_get_input_shape(
     width: *mut c_int,
 ) -> c_int {
     // SAFETY: the caller's promises.
-    unsafe { give_size(context, [channels, height, width], |session| session.input(index as u32)) }
+    unsafe { give_size(context, [channels, height, width], |session, index| session.input(index), index as u32) }
 }
 
 /// The size of output 0.
@@ -323,5 +324,5 @@ pub unsafe extern "C" fn nncase_get_output_shape(
     width: *mut c_int,
 ) -> c_int {
     // SAFETY: the caller's promises.
-    unsafe { give_size(context, [channels, height, width], |session| session.output(0)) }
+    unsafe { give_size(context, [channels, height, width], |session, index| session.output(index), 0) }
 }

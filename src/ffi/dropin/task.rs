@@ -78,26 +78,28 @@ pub unsafe extern "C" fn kpu_run(
         accelerator::prepare()?;
         let task = get_mut(What::Task, task)?;
         let layers = slice_of(What::Layers, task.layers, task.layer_count as usize)?;
-        let none = Error::of(Kind::Parameter, What::TheNumberOfLayers);
-        let (first, last) = (layers.first().ok_or(none)?, layers.last().ok_or(none)?);
-        let (first, last) = (Layer::decode(first)?, Layer::decode(last)?);
-        let pixels = slice_of(What::TheInput, input.cast::<u8>(), first.input.elements())?;
+        if layers.is_empty() {
+            return Err(Error::of(Kind::Parameter, What::TheNumberOfLayers));
+        }
         get(What::TheOutput, output)?;
         accelerator::lend(u8::try_from(channel).ok(), &mut [], &mut |kpu| {
-            kpu.upload(first.src_row, first.input, pixels)?;
-            for words in layers {
+            for (index, words) in layers.iter().enumerate() {
                 let job = job(words, task.eight_bit != 0)?;
+                let Layer { src_row, input: taken, dst_row, output: given, .. } = job.layer;
+                if index == 0 {
+                    let pixels = slice_of(What::TheInput, input.cast(), taken.elements())?;
+                    kpu.upload(src_row, taken, pixels)?;
+                }
                 for parameters in [job.batch_norm, job.activation, job.weights] {
                     kpu.share(parameters);
                 }
                 kpu.run(&[job])?;
+                if index + 1 == layers.len() {
+                    let place = slice_of_mut(What::TheOutput, output.cast(), given.elements())?;
+                    kpu.download(dst_row, given, place)?;
+                }
             }
-            let size = last.output.elements();
-            kpu.download(
-                last.dst_row,
-                last.output,
-                slice_of_mut(What::TheOutput, output.cast(), size)?,
-            )
+            Ok(())
         })
     });
     match (code, callback) {

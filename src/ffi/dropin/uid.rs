@@ -37,16 +37,14 @@ fn sha256(bytes: &[u8; BYTES]) -> [u8; BYTES] {
         0x1f83_d9ab,
         0x5be0_cd19,
     ];
-    let bits = (BYTES as u64 * 8).to_be_bytes();
-    let padded = bytes.iter().chain(&[0x80]).chain(&[0; 23]).chain(&bits);
+    const BITS: [u8; 8] = (BYTES as u64 * 8).to_be_bytes();
     let mut block = [0; 64];
-    block.iter_mut().zip(padded).for_each(|(to, &byte)| *to = byte);
+    block[..BYTES].copy_from_slice(bytes);
+    block[BYTES] = 0x80;
+    block[64 - BITS.len()..].copy_from_slice(&BITS);
     let mut state = BEGIN;
     compress256(&mut state, &[GenericArray::from(block)]);
-    let mut hash = [0; BYTES];
-    let words = state.into_iter().flat_map(u32::to_be_bytes);
-    hash.iter_mut().zip(words).for_each(|(to, byte)| *to = byte);
-    hash
+    bytemuck::must_cast(state.map(u32::to_be))
 }
 
 /// The chip's fuses (OTP); k210-pac does not describe their registers.
