@@ -20,6 +20,7 @@ use crate::error::{Error, Kind, Result, What};
 
 const SEAL_NAME: [u8; 4] = *b"KCLS";
 const SEAL_VERSION: u32 = 1;
+const SEAL_BYTES: usize = 12;
 
 /// How a classifier is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,50 +127,38 @@ impl<'f> File<'f> {
 
     /// Checks the bytes of a file of either [`Form`].
     pub fn parse(bytes: &'f [u8]) -> Result<Self> {
-        let mut rest = bytes;
-        let classes = usize::from(u16::from_le_bytes(take(What::ItsHead, bytes, &mut rest)?));
-        let samples = usize::from(u16::from_le_bytes(take(What::ItsHead, bytes, &mut rest)?));
+        let mut fields = Fields { bytes, at: 0 };
+        let classes = fields.number(What::ItsHead, 2)? as usize;
+        let samples = fields.number(What::ItsHead, 2)? as usize;
+        let begin = fields.at;
         let feature = match classes {
             0 => 0,
-            _ => u32::from_le_bytes(take(What::Class0, bytes, &mut { rest })?) as usize,
+            _ => fields.number(What::Class0, 4)? as usize,
         };
         if classes > 0 && feature == 0 {
-            return Err(wrong(What::FeatureLength, 0, 1).at(4));
+            return Err(wrong(What::FeatureLength, 0, 1).at(begin as u64));
         }
+        let rest = bytes.get(begin..).unwrap_or_default();
         let file = Self { classes, samples, feature, records: rest };
         let size = file.record().saturating_mul(classes);
-        let Some((records, seal)) = rest.split_at_checked(size) else {
+        let Some(records) = rest.get(..size) else {
             let missing = size.saturating_sub(rest.len()) as u64;
             let error = Error::about(Kind::Truncated, What::TheClasses, [missing, 0]);
             return Err(error.at(bytes.len() as u64));
         };
-        let file = Self { records, ..file };
         for class in 0..classes {
-            file.check_class(class)?;
+            fields.at = begin + class * file.record();
+            fields.expect(What::TheClasses, What::FeatureLength, feature as u32)?;
+            fields.expect(What::TheClasses, What::IndexOfAClass, class as u32)?;
         }
-        check_seal(bytes, seal)?;
-        Ok(file)
+        fields.at = begin + size;
+        fields.check_seal()?;
+        Ok(Self { records, ..file })
     }
 
     /// Bytes of a class with its centre.
     fn record(&self) -> usize {
         self.feature.saturating_mul(4).saturating_add(Self::CLASS_HEAD)
-    }
-
-    fn check_class(&self, class: usize) -> Result<()> {
-        let begin = class * self.record();
-        let head = self.records.get(begin..).and_then(<[u8]>::first_chunk::<8>);
-        let [f0, f1, f2, f3, i0, i1, i2, i3] = head.copied().unwrap_or_default();
-        let feature = u64::from(u32::from_le_bytes([f0, f1, f2, f3]));
-        let index = u64::from(u32::from_le_bytes([i0, i1, i2, i3]));
-        let offset = (4 + begin) as u64;
-        if feature != self.feature as u64 {
-            return Err(wrong(What::FeatureLength, feature, self.feature as u64).at(offset));
-        }
-        if index != class as u64 {
-            return Err(wrong(What::IndexOfAClass, index, class as u64).at(offset + 4));
-        }
-        Ok(())
     }
 
     fn centre(&self, class: usize) -> impl Iterator<Item = f32> {
@@ -180,39 +169,50 @@ impl<'f> File<'f> {
     }
 }
 
-/// Checks what stands behind the classes: nothing, or the seal of a checked file.
-fn check_seal(bytes: &[u8], seal: &[u8]) -> Result<()> {
-    if seal.is_empty() {
-        return Ok(());
+/// Reads the numbers of a file one after the other.
+struct Fields<'f> {
+    bytes: &'f [u8],
+    at: usize,
+}
+
+impl Fields<'_> {
+    /// A number of `size` bytes, at most 4; `part` is the part of the file that it belongs to.
+    fn number(&mut self, part: What, size: usize) -> Result<u32> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let Some(number) = rest.get(..size) else {
+            let missing = size.saturating_sub(rest.len()) as u64;
+            let error = Error::about(Kind::Truncated, part, [missing, 0]);
+            return Err(error.at(self.bytes.len() as u64));
+        };
+        self.at += size;
+        Ok(number.iter().rev().fold(0, |high, &byte| high << 8 | u32::from(byte)))
     }
-    let offset = (bytes.len() - seal.len()) as u64;
-    let mut rest = seal;
-    let name: [u8; 4] = take(What::ItsSeal, bytes, &mut rest)?;
-    let version = u32::from_le_bytes(take(What::ItsSeal, bytes, &mut rest)?);
-    let sum = u32::from_le_bytes(take(What::ItsSeal, bytes, &mut rest)?);
-    if name != SEAL_NAME || !rest.is_empty() {
-        return Err(wrong(What::Length, bytes.len() as u64, offset));
+
+    /// A number of 4 bytes that has one right value.
+    fn expect(&mut self, part: What, what: What, right: u32) -> Result<()> {
+        let at = self.at as u64;
+        match self.number(part, 4)? {
+            is if is == right => Ok(()),
+            is => Err(wrong(what, is.into(), right.into()).at(at)),
+        }
     }
-    if version != SEAL_VERSION {
-        return Err(wrong(What::Version, version.into(), SEAL_VERSION.into()).at(offset + 4));
+
+    /// Checks what stands behind the classes: nothing, or the seal of a checked file.
+    fn check_seal(&mut self) -> Result<()> {
+        let (begin, length) = (self.at, self.bytes.len());
+        if begin == length {
+            return Ok(());
+        }
+        let name = self.number(What::ItsSeal, 4)?;
+        if name != u32::from_le_bytes(SEAL_NAME) || length > begin + SEAL_BYTES {
+            return Err(wrong(What::Length, length as u64, begin as u64));
+        }
+        self.expect(What::ItsSeal, What::Version, SEAL_VERSION)?;
+        let sum = CRC.checksum(self.bytes.get(..self.at).unwrap_or_default());
+        self.expect(What::ItsSeal, What::Checksum, sum)
     }
-    let expected = CRC.checksum(bytes.get(..bytes.len().saturating_sub(4)).unwrap_or_default());
-    if sum != expected {
-        return Err(wrong(What::Checksum, sum.into(), expected.into()).at(offset + 8));
-    }
-    Ok(())
 }
 
 fn wrong(what: What, is: u64, should_be: u64) -> Error {
     Error::about(Kind::ClassifierFile, what, [is, should_be])
-}
-
-/// Takes the next `N` bytes off `rest`, which ends where `bytes` ends.
-fn take<const N: usize>(what: What, bytes: &[u8], rest: &mut &[u8]) -> Result<[u8; N]> {
-    let Some((taken, behind)) = rest.split_first_chunk() else {
-        let missing = N.saturating_sub(rest.len()) as u64;
-        return Err(Error::about(Kind::Truncated, what, [missing, 0]).at(bytes.len() as u64));
-    };
-    *rest = behind;
-    Ok(*taken)
 }
