@@ -147,12 +147,14 @@ impl Text<'_> {
     }
 
     /// Appends a text.
+    #[inline(never)]
     pub(super) fn write(&mut self, text: &str) {
         text.bytes().for_each(|byte| self.push(byte));
     }
 
     /// Appends a number, in decimal digits.
     #[cfg(feature = "dropin")]
+    #[inline(never)]
     pub(super) fn write_number(&mut self, number: u64) {
         write_decimal(number, &mut |byte| self.push(byte));
     }

@@ -20,7 +20,9 @@ pub(super) struct Block<T> {
 #[inline(never)]
 fn zeros(bytes: usize, alignment: usize) -> Result<NonNull<u8>> {
     if bytes == 0 {
-        return Ok(NonNull::without_provenance(NonZero::new(alignment).unwrap_or(NonZero::<usize>::MIN)));
+        return Ok(NonNull::without_provenance(
+            NonZero::new(alignment).unwrap_or(NonZero::<usize>::MIN),
+        ));
     }
     let memory = allocate(bytes, alignment)?;
     // SAFETY: as many bytes were allocated.

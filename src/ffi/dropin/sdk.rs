@@ -309,7 +309,14 @@ pub unsafe extern "C" fn nncase_get_input_shape(
     width: *mut c_int,
 ) -> c_int {
     // SAFETY: the caller's promises.
-    unsafe { give_size(context, [channels, height, width], |session, index| session.input(index), index as u32) }
+    unsafe {
+        give_size(
+            context,
+            [channels, height, width],
+            |session, index| session.input(index),
+            index as u32,
+        )
+    }
 }
 
 /// The size of output 0.
@@ -324,5 +331,7 @@ pub unsafe extern "C" fn nncase_get_output_shape(
     width: *mut c_int,
 ) -> c_int {
     // SAFETY: the caller's promises.
-    unsafe { give_size(context, [channels, height, width], |session, index| session.output(index), 0) }
+    unsafe {
+        give_size(context, [channels, height, width], |session, index| session.output(index), 0)
+    }
 }

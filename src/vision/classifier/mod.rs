@@ -70,20 +70,13 @@ impl<'m> Classifier<'m> {
         let Some(feature) = NonZeroUsize::new(capacity.feature) else {
             return Err(Error::of(Kind::Parameter, What::FeatureLength));
         };
-        for (need, there) in [(capacity.values(), values.len()), (capacity.marks(), marks.len())] {
-            if need.is_none_or(|need| need > there) {
-                let need = need.unwrap_or(usize::MAX);
-                let numbers = [need, there].map(|values| (values as u64).saturating_mul(4));
-                return Err(Error::about(Kind::NoMemory, What::Classifier, numbers));
-            }
-        }
-        let Capacity { classes, samples, feature: length } = capacity;
-        let (centres, values) = values.split_at_mut_checked(classes * length).unwrap_or_default();
-        let values = values.get_mut(..samples * length).unwrap_or_default();
-        let (present, marks) = marks.split_at_mut_checked(classes).unwrap_or_default();
-        let assigned = marks.get_mut(..samples).unwrap_or_default();
+        let values = part(values, capacity.values())?;
+        let marks = part(marks, capacity.marks())?;
+        let centres = capacity.classes * capacity.feature;
+        let (centres, samples) = values.split_at_mut_checked(centres).unwrap_or_default();
+        let (present, assigned) = marks.split_at_mut_checked(capacity.classes).unwrap_or_default();
         present.fill(0);
-        Ok(Self { feature, centres, present, samples: values, assigned, sample_count: 0 })
+        Ok(Self { feature, centres, present, samples, assigned, sample_count: 0 })
     }
 
     /// What it has room for.
@@ -225,6 +218,14 @@ impl<'m> Classifier<'m> {
             .get(..size)
             .ok_or_else(|| Error::about(Kind::FeatureLength, What::Classifier, numbers))
     }
+}
+
+/// The first `need` of the values of memory.
+fn part<T>(memory: &mut [T], need: Option<usize>) -> Result<&mut [T]> {
+    let need = need.unwrap_or(usize::MAX);
+    let numbers = [need, memory.len()].map(|values| (values as u64).saturating_mul(4));
+    let part = memory.get_mut(..need);
+    part.ok_or_else(|| Error::about(Kind::NoMemory, What::Classifier, numbers))
 }
 
 fn nearest<'c>(
