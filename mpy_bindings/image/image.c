@@ -40,7 +40,6 @@ mp_obj_t image_new(picture_t picture, uint8_t *planes) {
     image_obj_t *self = mp_obj_malloc(image_obj_t, &image_type);
     self->picture = picture;
     self->planes = planes;
-    self->owner = MP_OBJ_NULL;
     return MP_OBJ_FROM_PTR(self);
 }
 
@@ -537,13 +536,12 @@ MP_REGISTER_ROOT_POINTER(mp_obj_t image_font);
 // Copies the glyph of a character, where the font has it.
 static void read_glyph(uint32_t character, uint8_t *glyph, size_t size) {
     size_t begin = character * size;
-    mp_buffer_info_t info;
     if (MP_STATE_VM(image_font) == MP_OBJ_NULL) {
-        mp_get_buffer_raise(kpu_read_flash(font.address + begin, size), &info, MP_BUFFER_READ);
-        begin = 0;
-    } else {
-        mp_get_buffer_raise(MP_STATE_VM(image_font), &info, MP_BUFFER_READ);
+        kpu_read_flash(font.address + begin, glyph, size);
+        return;
     }
+    mp_buffer_info_t info;
+    mp_get_buffer_raise(MP_STATE_VM(image_font), &info, MP_BUFFER_READ);
     if (info.len >= begin + size) {
         memcpy(glyph, (const uint8_t *)info.buf + begin, size);
     }
@@ -731,11 +729,9 @@ bool kpu_image_get(mp_obj_t object, kpu_image_t *image) {
     return true;
 }
 
-mp_obj_t kpu_image_new_gray(int width, int height, uint8_t *pixels, mp_obj_t owner) {
+mp_obj_t kpu_image_new_gray(int width, int height, uint8_t *pixels) {
     picture_t picture = {width, height, 1, pixels};
-    mp_obj_t image = image_new(picture, NULL);
-    ((image_obj_t *)MP_OBJ_TO_PTR(image))->owner = owner;
-    return image;
+    return image_new(picture, NULL);
 }
 
 // ---- module functions ---------------------------------------------------------------------

@@ -9,7 +9,6 @@ typedef struct _image_obj_t {
     mp_obj_base_t base;
     picture_t picture;
     uint8_t *planes; // what pix_to_ai made, or NULL
-    mp_obj_t owner;  // keeps the pixels, or MP_OBJ_NULL
 } image_obj_t;
 
 extern const mp_obj_type_t image_type;

@@ -4,7 +4,6 @@
 
 #include "kpu_objects.h"
 #include "kpu_image.h"
-#include "py/builtin.h"
 #include "py/mperrno.h"
 #include "py/runtime.h"
 #include "py/stream.h"
@@ -19,7 +18,8 @@ typedef struct {
     bool has_run;
     maix_kpu_yolo_t *yolo;
     mp_uint_t picture_w, picture_h, net_w, net_h;
-    mp_obj_t plate_weights; // bytes, or MP_OBJ_NULL
+    void *plate_weights; // outside of Python's heap, or NULL
+    size_t plate_bytes; // 0: none are loaded
 } kpu_class_obj_t;
 
 static mp_obj_t class_make_new(const mp_obj_type_t *type, size_t count, size_t named, const mp_obj_t *arguments) {
@@ -32,7 +32,8 @@ static mp_obj_t class_make_new(const mp_obj_type_t *type, size_t count, size_t n
     self->size = self->inputs = self->outputs = 0;
     self->has_run = false;
     self->yolo = NULL;
-    self->plate_weights = MP_OBJ_NULL;
+    self->plate_weights = NULL;
+    self->plate_bytes = 0;
     return MP_OBJ_FROM_PTR(self);
 }
 
@@ -46,20 +47,21 @@ static kpu_class_obj_t *loaded(mp_obj_t self_in) {
 
 // ---- loading --------------------------------------------------------------------------------
 
-// A whole file as bytes.
-static mp_obj_t read_all(mp_obj_t path) {
-    nlr_buf_t nlr;
-    if (nlr_push(&nlr) != 0) {
-        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("open file error, please check file path!"));
+static mp_obj_t open_file(mp_obj_t path) {
+    mp_obj_t file = kpu_file_open(path, MP_QSTR_rb);
+    if (file == MP_OBJ_NULL) {
+        kpu_raise_text(&mp_type_ValueError, "open file error, please check file path!");
     }
-    mp_obj_t arguments[2] = {path, MP_OBJ_NEW_QSTR(MP_QSTR_rb)};
-    mp_obj_t file = mp_builtin_open(2, arguments, (mp_map_t *)&mp_const_empty_map);
-    nlr_pop();
-    mp_obj_t read[2];
-    mp_load_method(file, MP_QSTR_read, read);
-    mp_obj_t bytes = mp_call_method_n_kw(0, 0, read);
+    return file;
+}
+
+// Reads a whole file and closes it.
+static void read_file(mp_obj_t file, void *bytes, size_t length) {
+    bool done = kpu_file_read(&file, 0, bytes, length);
     mp_stream_close(file);
-    return bytes;
+    if (!done) {
+        mp_raise_OSError(MP_EIO);
+    }
 }
 
 // The first argument of a load: a path, or an address above 0.
@@ -76,14 +78,10 @@ static void load(kpu_class_obj_t *self, mp_obj_t from) {
     kpu_net_obj_t *net = kpu_net_new();
     net->quiet = true;
     if (mp_obj_is_str(from)) {
-        mp_obj_t bytes = read_all(from);
-        mp_buffer_info_t buffer;
-        mp_get_buffer_raise(bytes, &buffer, MP_BUFFER_READ);
-        mp_printf(&mp_plat_print, "model size %u \n", (unsigned)buffer.len);
-        self->size = buffer.len;
-        int code = maix_kpu_open_bytes(buffer.buf, buffer.len, &net->model);
-        kpu_check_as(&mp_type_OSError, "Failed to init model: ", code);
-        net->bytes = bytes;
+        mp_obj_t file = open_file(from);
+        self->size = kpu_file_size(file);
+        mp_printf(&mp_plat_print, "model size %u \n", (unsigned)self->size);
+        kpu_check_as(&mp_type_OSError, "Failed to init model: ", kpu_net_open_file(net, file));
     } else {
         int code = maix_kpu_open_flash((uint32_t)mp_obj_get_int(from), false, &net->model);
         kpu_check_as(&mp_type_OSError, "Failed to init model: ", code);
@@ -116,11 +114,22 @@ static mp_obj_t class_load_kmodel(size_t count, const mp_obj_t *arguments) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(class_load_kmodel_obj, 2, 3, class_load_kmodel);
 
-static mp_obj_t class_deinit(mp_obj_t self_in) {
-    kpu_class_obj_t *self = MP_OBJ_TO_PTR(self_in);
+static void free_plate(kpu_class_obj_t *self) {
+    kpu_release(self->plate_weights);
+    self->plate_weights = NULL;
+    self->plate_bytes = 0;
+}
+
+// Gives back what is held beside the model.
+static void free_helpers(kpu_class_obj_t *self) {
     maix_kpu_yolo_close(self->yolo);
     self->yolo = NULL;
-    self->plate_weights = MP_OBJ_NULL;
+    free_plate(self);
+}
+
+static mp_obj_t class_deinit(mp_obj_t self_in) {
+    kpu_class_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    free_helpers(self);
     if (self->net == NULL) {
         return mp_const_false;
     }
@@ -132,9 +141,7 @@ static mp_obj_t class_deinit(mp_obj_t self_in) {
 static MP_DEFINE_CONST_FUN_OBJ_1(class_deinit_obj, class_deinit);
 
 static mp_obj_t class_del(mp_obj_t self_in) {
-    kpu_class_obj_t *self = MP_OBJ_TO_PTR(self_in);
-    maix_kpu_yolo_close(self->yolo);
-    self->yolo = NULL;
+    free_helpers(MP_OBJ_TO_PTR(self_in));
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(class_del_obj, class_del);
@@ -144,10 +151,11 @@ static MP_DEFINE_CONST_FUN_OBJ_1(class_del_obj, class_del);
 static void run(kpu_class_obj_t *self, mp_obj_t input) {
     kpu_image_t image;
     if (mp_obj_is_str(input)) {
-        mp_obj_t bytes = read_all(input);
-        mp_buffer_info_t buffer;
-        mp_get_buffer_raise(bytes, &buffer, MP_BUFFER_READ);
-        maix_kpu_data_t data = {.format = MAIX_KPU_RAW, .bytes = buffer.buf, .length = buffer.len};
+        mp_obj_t file = open_file(input);
+        size_t length = kpu_file_size(file);
+        uint8_t *bytes = m_new(uint8_t, length);
+        read_file(file, bytes, length);
+        maix_kpu_data_t data = {.format = MAIX_KPU_RAW, .bytes = bytes, .length = length};
         kpu_check_as(&mp_type_ValueError, "", maix_kpu_forward(self->net->model, &data, 1, NULL, NULL, -1));
     } else if (kpu_image_get(input, &image)) {
         kpu_run_t how = {mp_const_none, mp_const_none, mp_const_none, -1, NULL};
@@ -169,10 +177,6 @@ static mp_obj_t floats_list(const float *values, size_t count) {
     return list;
 }
 
-static float *output(kpu_class_obj_t *self, uint32_t index, size_t *count) {
-    return kpu_floats(kpu_fmap_new(self->net, index), count);
-}
-
 // run_with_output(img | path, getlist=False, get_feature=False) -> None or a list
 static mp_obj_t class_run_with_output(size_t count, const mp_obj_t *arguments, mp_map_t *named) {
     enum { ARG_input, ARG_getlist, ARG_get_feature, ARGUMENTS };
@@ -187,12 +191,14 @@ static mp_obj_t class_run_with_output(size_t count, const mp_obj_t *arguments, m
     run(self, values[ARG_input].u_obj);
     size_t length;
     if (values[ARG_getlist].u_bool) {
-        const float *scores = output(self, 0, &length);
+        const float *scores = kpu_net_floats(self->net, 0, &length);
         return floats_list(scores, length);
     }
     if (values[ARG_get_feature].u_bool) {
-        float *feature = output(self, 0, &length);
+        const float *values = kpu_net_floats(self->net, 0, &length);
         length = length < MOST_FEATURES ? length : MOST_FEATURES;
+        float feature[MOST_FEATURES];
+        memcpy(feature, values, length * sizeof(float));
         maix_kpu_feature_normalize(feature, length);
         return floats_list(feature, length);
     }
@@ -227,7 +233,7 @@ static mp_obj_t class_get_outputs(mp_obj_t self_in) {
     mp_obj_t list = mp_obj_new_list(0, NULL);
     for (uint32_t i = 0; i < self->outputs; i++) {
         size_t length;
-        const float *values = output(self, i, &length);
+        const float *values = kpu_net_floats(self->net, i, &length);
         mp_obj_list_append(list, floats_list(values, length));
     }
     return list;
@@ -306,7 +312,7 @@ static mp_obj_t class_regionlayer_yolo2(mp_obj_t self_in) {
         kpu_raise_text(&mp_type_OSError, "call init_yolo2(anchor, ...) first");
     }
     size_t length, found;
-    const float *values = output(self, 0, &length);
+    const float *values = kpu_net_floats(self->net, 0, &length);
     kpu_check_as(&mp_type_ValueError, "", maix_kpu_yolo_detect(self->yolo, &values, &length, 1, &found));
     mp_obj_t list = mp_obj_new_list(0, NULL);
     for (size_t i = 0; i < found; i++) {
@@ -328,6 +334,12 @@ static MP_DEFINE_CONST_FUN_OBJ_1(class_regionlayer_yolo2_obj, class_regionlayer_
 
 // ---- licence plates -------------------------------------------------------------------------
 
+// Takes memory for weights instead of the last ones.
+static void *plate_memory(kpu_class_obj_t *self, size_t bytes) {
+    free_plate(self);
+    return self->plate_weights = kpu_allocate(bytes);
+}
+
 // lp_recog_load_weight_data(path) or (address, size)
 static mp_obj_t class_lp_load(size_t count, const mp_obj_t *arguments) {
     kpu_class_obj_t *self = MP_OBJ_TO_PTR(arguments[0]);
@@ -335,20 +347,21 @@ static mp_obj_t class_lp_load(size_t count, const mp_obj_t *arguments) {
         kpu_raise_text(&mp_type_ValueError, "path error!");
     }
     check_place(arguments[1]);
-    mp_obj_t weights;
+    size_t bytes;
     if (mp_obj_is_str(arguments[1])) {
-        weights = read_all(arguments[1]);
+        mp_obj_t file = open_file(arguments[1]);
+        bytes = kpu_file_size(file);
+        read_file(file, plate_memory(self, bytes), bytes);
     } else {
         mp_int_t size = count > 2 ? mp_obj_get_int(arguments[2]) : 0;
         if (size <= 0) {
             kpu_raise_text(&mp_type_ValueError, "size error!");
         }
-        weights = kpu_read_flash((uint32_t)mp_obj_get_int(arguments[1]), (size_t)size);
+        bytes = (size_t)size;
+        kpu_read_flash((uint32_t)mp_obj_get_int(arguments[1]), plate_memory(self, bytes), bytes);
     }
-    mp_buffer_info_t buffer;
-    mp_get_buffer_raise(weights, &buffer, MP_BUFFER_READ);
-    mp_printf(&mp_plat_print, "weight_data_size: %u\n", (unsigned)buffer.len);
-    self->plate_weights = weights;
+    self->plate_bytes = bytes;
+    mp_printf(&mp_plat_print, "weight_data_size: %u\n", (unsigned)bytes);
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(class_lp_load_obj, 2, 3, class_lp_load);
@@ -357,15 +370,13 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(class_lp_load_obj, 2, 3, class_lp_loa
 static mp_obj_t class_lp_recog(mp_obj_t self_in) {
     static const size_t classes[7] = {31, 24, 34, 34, 34, 34, 34};
     kpu_class_obj_t *self = MP_OBJ_TO_PTR(self_in);
-    if (self->plate_weights == MP_OBJ_NULL) {
+    if (self->plate_bytes == 0) {
         kpu_raise_text(&mp_type_OSError, "not find lp weight data, please load");
     }
     size_t length;
-    const float *features = output(with_outputs(self_in), 0, &length);
-    mp_buffer_info_t weights;
-    mp_get_buffer_raise(self->plate_weights, &weights, MP_BUFFER_READ);
+    const float *features = kpu_net_floats(with_outputs(self_in)->net, 0, &length);
     float scores[MAIX_KPU_PLATE_SCORES];
-    kpu_check_as(&mp_type_ValueError, "", maix_kpu_plate(features, length, weights.buf, weights.len, scores));
+    kpu_check_as(&mp_type_ValueError, "", maix_kpu_plate(features, length, self->plate_weights, self->plate_bytes, scores));
     mp_obj_t list = mp_obj_new_list(0, NULL);
     const float *score = scores;
     for (size_t head = 0; head < MP_ARRAY_SIZE(classes); head++) {

@@ -4,7 +4,6 @@
 
 #include "kpu_objects.h"
 #include "kpu_image.h"
-#include "py/builtin.h"
 #include "py/mperrno.h"
 #include "py/runtime.h"
 #include "py/stream.h"
@@ -31,10 +30,10 @@ static void check(int code) {
 }
 
 // The feature that the model gives of a picture.
-static float *feature(const kpu_classifier_obj_t *self, mp_obj_t image, size_t *count) {
+static const float *feature(const kpu_classifier_obj_t *self, mp_obj_t image, size_t *count) {
     kpu_run_t how = {mp_const_none, mp_const_none, mp_const_none, -1, NULL};
     kpu_net_run(self->net, image, &how);
-    return kpu_floats(kpu_fmap_new(self->net, 0), count);
+    return kpu_net_floats(self->net, 0, count);
 }
 
 static mp_obj_t classifier_new(kpu_net_obj_t *net, maix_kpu_capacity_t room) {
@@ -152,8 +151,11 @@ static MP_DEFINE_CONST_FUN_OBJ_2(classifier_predict_obj, classifier_predict);
 // ---- files ----------------------------------------------------------------------------------
 
 static mp_obj_t open_file(mp_obj_t path, qstr mode) {
-    mp_obj_t arguments[2] = {path, MP_OBJ_NEW_QSTR(mode)};
-    return mp_builtin_open(2, arguments, (mp_map_t *)&mp_const_empty_map);
+    mp_obj_t file = kpu_file_open(path, mode);
+    if (file == MP_OBJ_NULL) {
+        mp_raise_OSError(MP_ENOENT);
+    }
+    return file;
 }
 
 static bool write_file(void *context, const void *bytes, size_t length) {

@@ -38,17 +38,28 @@ void kpu_start(void) {
     }
 }
 
-mp_obj_t kpu_read_flash(uint32_t address, size_t length) {
+void kpu_read_flash(uint32_t address, void *bytes, size_t length) {
     kpu_start();
     if (services.read_flash == NULL || address >= services.flash_size || length > services.flash_size - address) {
         mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("the flash ends before %u + %u"), (unsigned)address, (unsigned)length);
     }
-    vstr_t bytes;
-    vstr_init_len(&bytes, length);
-    if (!services.read_flash(services.context, address, bytes.buf, length)) {
+    if (!services.read_flash(services.context, address, bytes, length)) {
         mp_raise_msg_varg(&mp_type_OSError, MP_ERROR_TEXT("the flash cannot be read at %u"), (unsigned)address);
     }
-    return mp_obj_new_bytes((const byte *)bytes.buf, length);
+}
+
+void *kpu_allocate(size_t bytes) {
+    void *memory = services.allocate(services.context, bytes, sizeof(uint64_t));
+    if (memory == NULL) {
+        m_malloc_fail(bytes);
+    }
+    return memory;
+}
+
+void kpu_release(void *memory) {
+    if (memory != NULL) {
+        services.release(services.context, memory);
+    }
 }
 
 void kpu_handle_pending(void) {

@@ -9,7 +9,8 @@
 
 typedef struct {
     mp_obj_base_t base;
-    uint8_t *data; // NULL once freed
+    uint8_t *data;
+    bool outside; // of Python's heap
     size_t bytes;
     uint32_t index; // of the node that wrote it
     struct kpu_shape shape;
@@ -35,16 +36,31 @@ mp_obj_t kpu_fmap_new(kpu_net_obj_t *net, uint32_t output) {
     maix_kpu_info_t info = kpu_net_info(net);
     struct kpu_shape shape;
     maix_kpu_tensor_t tensor = kpu_net_output(net, output, &shape);
-    uint8_t *data = m_new(uint8_t, tensor.bytes);
-    kpu_check(maix_kpu_read_output(net->model, output, data, tensor.bytes));
-    kpu_fmap_obj_t *self = mp_obj_malloc(kpu_fmap_obj_t, &kpu_fmap_type);
-    self->data = data;
+    kpu_fmap_obj_t *self = mp_obj_malloc_with_finaliser(kpu_fmap_obj_t, &kpu_fmap_type);
+    self->outside = false;
+    self->data = m_new_maybe(uint8_t, tensor.bytes);
+    if (self->data == NULL) {
+        self->data = kpu_allocate(tensor.bytes);
+        self->outside = true;
+    }
+    kpu_check(maix_kpu_read_output(net->model, output, self->data, tensor.bytes));
     self->bytes = tensor.bytes;
     self->index = info.active_nodes - 1;
     self->shape = shape;
     self->typecode = (char)tensor.dtype;
     return MP_OBJ_FROM_PTR(self);
 }
+
+static mp_obj_t fmap_del(mp_obj_t self_in) {
+    kpu_fmap_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    if (self->outside) {
+        kpu_release(self->data);
+        self->outside = false;
+        self->bytes = 0;
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(fmap_del_obj, fmap_del);
 
 const float *kpu_fmap_values(mp_obj_t object, size_t *count) {
     if (!mp_obj_is_type(object, &kpu_fmap_type)) {
@@ -155,7 +171,7 @@ static void fmap_print(const mp_print_t *print, mp_obj_t self_in, mp_print_kind_
 
 // ---- a channel as an image ------------------------------------------------------------------
 
-// Bytes are shared with the image, floats are scaled from their least to 0 and their largest to 255.
+// Bytes are copied, floats are scaled from their least to 0 and their largest to 255.
 mp_obj_t kpu_fmap_channel(mp_obj_t fmap, mp_int_t channel) {
     kpu_fmap_obj_t *self = fmap_get(fmap);
     size_t pixels = (size_t)self->shape.w * self->shape.h;
@@ -164,8 +180,10 @@ mp_obj_t kpu_fmap_channel(mp_obj_t fmap, mp_int_t channel) {
             (int)channel, self->shape.ch);
     }
     size_t first = pixels * (size_t)channel;
+    uint8_t *gray = m_new0(uint8_t, pixels);
     if (self->typecode == 'B') {
-        return kpu_image_new_gray(self->shape.w, self->shape.h, self->data + first, fmap);
+        memcpy(gray, self->data + first, pixels);
+        return kpu_image_new_gray(self->shape.w, self->shape.h, gray);
     }
     float low = value(self, first), high = low;
     for (size_t i = 1; i < pixels; i++) {
@@ -173,11 +191,10 @@ mp_obj_t kpu_fmap_channel(mp_obj_t fmap, mp_int_t channel) {
         low = v < low ? v : low;
         high = v > high ? v : high;
     }
-    uint8_t *gray = m_new0(uint8_t, pixels);
     for (size_t i = 0; i < pixels && high > low; i++) {
         gray[i] = (uint8_t)((value(self, first + i) - low) * 255 / (high - low) + 0.5f);
     }
-    return kpu_image_new_gray(self->shape.w, self->shape.h, gray, MP_OBJ_NULL);
+    return kpu_image_new_gray(self->shape.w, self->shape.h, gray);
 }
 
 // ---- scores ---------------------------------------------------------------------------------
@@ -254,6 +271,7 @@ FIELD(ch, MP_OBJ_NEW_SMALL_INT(self->shape.ch));
 FIELD(typecode, mp_obj_new_str(&self->typecode, 1));
 
 static const mp_rom_map_elem_t fmap_names[] = {
+    {MP_ROM_QSTR(MP_QSTR___del__), MP_ROM_PTR(&fmap_del_obj)},
     {MP_ROM_QSTR(MP_QSTR_size), MP_ROM_PTR(&fmap_size_obj)},
     {MP_ROM_QSTR(MP_QSTR_index), MP_ROM_PTR(&fmap_index_obj)},
     {MP_ROM_QSTR(MP_QSTR_w), MP_ROM_PTR(&fmap_w_obj)},

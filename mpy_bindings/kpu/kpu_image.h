@@ -14,6 +14,5 @@ typedef struct {
 // Whether an object is an image; describes it.
 bool kpu_image_get(mp_obj_t object, kpu_image_t *image);
 
-// A gray image on these pixels, which are on Python's heap: a block of their own, or (where `owner` is
-// not MP_OBJ_NULL) in one that `owner` keeps.
-mp_obj_t kpu_image_new_gray(int width, int height, uint8_t *pixels, mp_obj_t owner);
+// A gray image on these pixels, a block of Python's heap.
+mp_obj_t kpu_image_new_gray(int width, int height, uint8_t *pixels);

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "kpu_objects.h"
-#include "py/builtin.h"
 #include "py/runtime.h"
 #include "py/stream.h"
 
@@ -49,52 +48,12 @@ void kpu_net_free(kpu_net_obj_t *self) {
 
 // ---- loading ------------------------------------------------------------------------------
 
-// A file as the library reads it. The object is kept on the stack of the call that loads.
-static bool read_file(void *context, size_t offset, void *bytes, size_t length) {
-    mp_obj_t file = *(mp_obj_t *)context;
-    nlr_buf_t nlr;
-    if (nlr_push(&nlr) != 0) {
-        return false;
-    }
-    const mp_stream_p_t *stream = mp_get_stream(file);
-    struct mp_stream_seek_t seek = {.offset = (mp_off_t)offset, .whence = MP_SEEK_SET};
-    int error = 0;
-    bool done = stream->ioctl(file, MP_STREAM_SEEK, (uintptr_t)&seek, &error) != MP_STREAM_ERROR;
-    done = done && mp_stream_rw(file, bytes, length, &error, MP_STREAM_RW_READ) == length && error == 0;
-    nlr_pop();
-    return done;
-}
-
-static size_t file_size(mp_obj_t file) {
-    const mp_stream_p_t *stream = mp_get_stream_raise(file, MP_STREAM_OP_READ | MP_STREAM_OP_IOCTL);
-    struct mp_stream_seek_t seek = {.offset = 0, .whence = MP_SEEK_END};
-    int error = 0;
-    if (stream->ioctl(file, MP_STREAM_SEEK, (uintptr_t)&seek, &error) == MP_STREAM_ERROR) {
-        mp_raise_OSError(error);
-    }
-    return (size_t)seek.offset;
-}
-
-static mp_obj_t open_file(mp_obj_t path) {
-    nlr_buf_t nlr;
-    if (nlr_push(&nlr) == 0) {
-        mp_obj_t arguments[2] = {path, MP_OBJ_NEW_QSTR(MP_QSTR_rb)};
-        mp_obj_t file = mp_builtin_open(2, arguments, (mp_map_t *)&mp_const_empty_map);
-        nlr_pop();
-        return file;
-    }
-    mp_raise_msg_varg(&mp_type_ValueError,
-        MP_ERROR_TEXT("[MAIXPY]kpu: load error:2005, ERR_READ_FILE: %s cannot be opened; check the path, and that the card is in (os.listdir('/sd'))"),
-        mp_obj_str_get_str(path));
-}
-
-static void load_file(kpu_net_obj_t *self, mp_obj_t path) {
-    mp_obj_t file = open_file(path);
+int kpu_net_open_file(kpu_net_obj_t *self, mp_obj_t file) {
     int code;
     nlr_buf_t nlr;
     if (nlr_push(&nlr) == 0) {
-        self->size = file_size(file);
-        maix_kpu_reader_t reader = {&file, self->size, read_file};
+        self->size = kpu_file_size(file);
+        maix_kpu_reader_t reader = {&file, self->size, kpu_file_read};
         code = maix_kpu_open_reader(&reader, false, &self->model);
         mp_stream_close(file);
         nlr_pop();
@@ -102,6 +61,17 @@ static void load_file(kpu_net_obj_t *self, mp_obj_t path) {
         mp_stream_close(file);
         nlr_jump(nlr.ret_val);
     }
+    return code;
+}
+
+static void load_file(kpu_net_obj_t *self, mp_obj_t path) {
+    mp_obj_t file = kpu_file_open(path, MP_QSTR_rb);
+    if (file == MP_OBJ_NULL) {
+        mp_raise_msg_varg(&mp_type_ValueError,
+            MP_ERROR_TEXT("[MAIXPY]kpu: load error:2005, ERR_READ_FILE: %s cannot be opened; check the path, and that the card is in (os.listdir('/sd'))"),
+            mp_obj_str_get_str(path));
+    }
+    int code = kpu_net_open_file(self, file);
     kpu_check_as(&mp_type_ValueError, "[MAIXPY]kpu: load error:", code);
     self->path = path;
 }
@@ -168,6 +138,26 @@ maix_kpu_tensor_t kpu_net_output(const kpu_net_obj_t *self, uint32_t index, stru
         shape->ch = (uint16_t)(tensor.c * tensor.n);
     }
     return tensor;
+}
+
+const float *kpu_net_floats(const kpu_net_obj_t *self, uint32_t output, size_t *count) {
+    maix_kpu_tensor_t tensor;
+    kpu_check(maix_kpu_output(self->model, output, &tensor));
+    if (tensor.dtype == MAIX_KPU_F32) {
+        const void *values;
+        size_t size;
+        kpu_check(maix_kpu_output_bytes(self->model, output, &values, &size));
+        *count = size / sizeof(float);
+        return values;
+    }
+    uint8_t *bytes = m_new(uint8_t, tensor.bytes);
+    kpu_check(maix_kpu_read_output(self->model, output, bytes, tensor.bytes));
+    float *values = m_new(float, tensor.bytes);
+    for (size_t i = 0; i < tensor.bytes; i++) {
+        values[i] = bytes[i];
+    }
+    *count = tensor.bytes;
+    return values;
 }
 
 static mp_obj_t describe(const maix_kpu_tensor_t *tensor) {

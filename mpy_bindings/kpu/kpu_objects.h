@@ -35,9 +35,18 @@ void kpu_check(int code);
 void kpu_check_as(const mp_obj_type_t *type, const char *prefix, int code);
 // The last error's number, name, text and hint as one Python string.
 mp_obj_t kpu_error_text(const char *prefix);
-// Flash memory as bytes.
-mp_obj_t kpu_read_flash(uint32_t address, size_t length);
+// Reads flash memory.
+void kpu_read_flash(uint32_t address, void *bytes, size_t length);
+// Memory where models lie, not on Python's heap, to be released; MemoryError where there is none.
+void *kpu_allocate(size_t bytes);
+void kpu_release(void *memory); // NULL is no error
 MP_NORETURN void kpu_raise_text(const mp_obj_type_t *type, const char *text);
+
+// kpu_file.c
+mp_obj_t kpu_file_open(mp_obj_t path, qstr mode); // MP_OBJ_NULL where that fails
+size_t kpu_file_size(mp_obj_t file);
+// Reads the file that the object at `file` is; true where all bytes came.
+bool kpu_file_read(void *file, size_t offset, void *bytes, size_t length);
 
 // kpu_net.c
 kpu_net_obj_t *kpu_net_new(void);
@@ -45,10 +54,14 @@ kpu_net_obj_t *kpu_net_new(void);
 kpu_net_obj_t *kpu_net_get(mp_obj_t object);
 kpu_net_obj_t *kpu_net_open(mp_obj_t object);
 void kpu_net_load(kpu_net_obj_t *self, mp_obj_t from, bool stream);
+// Opens the model of a file, which is closed; the library's answer.
+int kpu_net_open_file(kpu_net_obj_t *self, mp_obj_t file);
 void kpu_net_free(kpu_net_obj_t *self);
 maix_kpu_info_t kpu_net_info(const kpu_net_obj_t *self);
 // w, h, ch of an output: those of set_outputs, else the model's.
 maix_kpu_tensor_t kpu_net_output(const kpu_net_obj_t *self, uint32_t index, struct kpu_shape *shape);
+// An output of the last run as floats, until the next run.
+const float *kpu_net_floats(const kpu_net_obj_t *self, uint32_t output, size_t *count);
 
 // kpu_input.c: runs a model on what a script gives.
 typedef struct {

@@ -135,11 +135,11 @@ mp_obj_t kpu_run_yolo2(size_t count, const mp_obj_t *arguments, mp_map_t *named)
     const float *values[YOLO_OUTPUTS];
     size_t counts[YOLO_OUTPUTS];
     for (size_t i = 0; i < outputs; i++) {
-        mp_obj_t fmap = kpu_fmap_new(net, (uint32_t)i);
-        values[i] = kpu_fmap_values(fmap, &counts[i]);
-        if (values[i] == NULL) {
+        struct kpu_shape shape;
+        if (kpu_net_output(net, (uint32_t)i, &shape).dtype != MAIX_KPU_F32) {
             kpu_raise_text(&mp_type_ValueError, "[MAIXPY]kpu: the model's output holds bytes, a yolo model's holds floats");
         }
+        values[i] = kpu_net_floats(net, (uint32_t)i, &counts[i]);
     }
     size_t found;
     kpu_check_as(&mp_type_ValueError, "[MAIXPY]kpu: run_yolo2 error:",

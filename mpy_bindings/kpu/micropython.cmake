@@ -6,6 +6,7 @@ target_sources(usermod_kpu INTERFACE
     ${CMAKE_CURRENT_LIST_DIR}/kpu_class.c
     ${CMAKE_CURRENT_LIST_DIR}/kpu_classifier.c
     ${CMAKE_CURRENT_LIST_DIR}/kpu_errors.c
+    ${CMAKE_CURRENT_LIST_DIR}/kpu_file.c
     ${CMAKE_CURRENT_LIST_DIR}/kpu_fmap.c
     ${CMAKE_CURRENT_LIST_DIR}/kpu_input.c
     ${CMAKE_CURRENT_LIST_DIR}/kpu_module.c

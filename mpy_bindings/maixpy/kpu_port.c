@@ -75,12 +75,6 @@ bool kpu_image_get(mp_obj_t object, kpu_image_t *image) {
     return true;
 }
 
-// These firmwares' images keep nothing but their own block of pixels.
-mp_obj_t kpu_image_new_gray(int width, int height, uint8_t *pixels, mp_obj_t owner) {
-    if (owner != MP_OBJ_NULL) {
-        uint8_t *copy = m_new(uint8_t, (size_t)width * (size_t)height);
-        memcpy(copy, pixels, (size_t)width * (size_t)height);
-        pixels = copy;
-    }
+mp_obj_t kpu_image_new_gray(int width, int height, uint8_t *pixels) {
     return py_image(width, height, 1, pixels);
 }
