@@ -337,7 +337,7 @@ impl Layer {
         possible(What::OutChOfADepthwiseLayer, output.channels, !self.depthwise || same_channels)?;
         let per_load = self.out_ch_per_load;
         possible(What::OutChPerLoad, per_load, (1..=output.channels).contains(&per_load))?;
-        possible(What::LoadTime, self.loads(), self.loads() <= 64)?;
+        possible(What::LoadTime, self.loads(), self.loads() <= MAX_LOADS)?;
         let load = per_load * self.taps();
         let load_fits =
             self.para_size < 1 << 17 && (self.para_size == load || self.para_size == 2 * load);
@@ -388,6 +388,13 @@ impl Layer {
 
 /// Bytes of weights that the KPU holds at once, with 8-bit weights; twice that with 16-bit weights.
 const LOAD_LIMIT: usize = 30 * 1024;
+/// How often a layer can load weights.
+const MAX_LOADS: usize = 64;
+
+/// Most output channels of a layer with `taps` 8-bit weights for each of them.
+pub const fn most_out_channels(taps: usize) -> usize {
+    MAX_LOADS * (LOAD_LIMIT / taps)
+}
 /// `in_line_rows` has four bits, so that a line has at most 15 rows.
 const MAX_WIDTH: usize = 15 * memory::ROW_BYTES;
 
@@ -597,6 +604,7 @@ pub(crate) mod tests {
         let input = ImageShape::new(1024, 4, 4);
         let layer = |oc| Layer::new(input, oc, Kernel::K3x3, false, Pool::None, true);
         assert_eq!(layer(192).unwrap().loads(), 64);
+        assert_eq!(most_out_channels(1024 * 9), 192);
         assert_eq!(layer(193).unwrap_err().what(), "load_time");
     }
 

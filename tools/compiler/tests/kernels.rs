@@ -109,6 +109,20 @@ fn of_every_size_step_border_and_dilation() {
     }
 }
 
+/// The ends of ResNet18 and tiny YOLOv2: the KPU loads the weights of a layer in 64 portions at most.
+#[test]
+fn of_more_weights_than_a_layer_can_load() {
+    let mut random = Random(0x512);
+    for (case, [from, to]) in [[512, 388], [1000, 200]].into_iter().enumerate() {
+        let conv = |kernel| Conv { kernel: [kernel; 2], step: 1, dilation: 1, valid: false };
+        let mut m = Model::new(&[1, 4, 4, 3]);
+        let (x, shape) = conv(1).push(&mut m, &mut random, 0, [4, 4, 3], from);
+        let (x, shape) = conv(3).push(&mut m, &mut random, x, shape, to);
+        conv(1).push(&mut m, &mut random, x, shape, 5);
+        check(&format!("loads_{case}"), &m);
+    }
+}
+
 /// A kernel of 5x5 with taps in one corner is one of 3x3 over an image with a border on one side.
 #[test]
 fn copies_are_exact() {

@@ -1,9 +1,10 @@
-//! A convolution with more results than a KPU image has channels becomes several, side by side.
+//! A convolution with more results than a KPU layer can have becomes several, side by side.
 
 use crate::{
     graph::{Conv2d, Graph, Node, Op},
     lower::convolution::is_small,
 };
+use maix_kpu::kpu::layer::most_out_channels;
 
 /// Most channels of a KPU image.
 pub const MAX_CHANNELS: usize = 1024;
@@ -15,7 +16,11 @@ pub fn split(graph: &mut Graph) {
         let (channels, window) = (conv.bias.len(), &conv.window);
         let small = is_small(window);
         let input = graph.shape(graph.nodes[at].inputs[0])[1];
-        if channels <= MAX_CHANNELS || input > MAX_CHANNELS || conv.groups != 1 || !small {
+        if input > MAX_CHANNELS || conv.groups != 1 || !small {
+            continue;
+        }
+        let most = most_out_channels(conv.weights.len() / channels).min(MAX_CHANNELS);
+        if channels <= most {
             continue;
         }
         let conv = conv.clone();
@@ -27,7 +32,7 @@ pub fn split(graph: &mut Graph) {
             graph.nodes.remove(f);
         }
         graph.nodes.remove(at);
-        let count = channels.div_ceil(MAX_CHANNELS);
+        let count = channels.div_ceil(most);
         // Groups of four channels share rows of KPU RAM.
         let step = channels.div_ceil(count).next_multiple_of(4);
         let (mut place, mut parts) = (at, Vec::new());
