@@ -8,23 +8,20 @@
 //! serve 64 rows. Every sum is one accumulator that takes its taps in order: no width of vector
 //! changes a bit.
 
-use bytemuck::{cast_slice, cast_slice_mut};
-
-use super::numbers::{Element, Numbers};
+use super::numbers::{EXACT, Numbers};
 use super::pack::Patches;
+use crate::math::fma;
 
 /// Taps that are packed at a time: those of eight channels and a window of three by three.
-const TAPS: usize = 72;
+pub(crate) const TAPS: usize = 72;
 /// Rows whose sums wait for the next taps.
-const ROWS: usize = 64;
+pub(crate) const ROWS: usize = 64;
 /// Pixels of the widest strip.
-const WIDTH: usize = if cfg!(target_arch = "x86_64") { 80 } else { 20 };
+pub(crate) const WIDTH: usize = if cfg!(target_arch = "x86_64") { 80 } else { 20 };
 
 /// What a sum begins with, before anything else.
 #[derive(Clone, Copy)]
 pub(crate) enum Bias<'t> {
-    /// Nothing.
-    None,
     /// One number for each row.
     Rows(&'t [u32]),
     /// One number for each pixel.
@@ -52,35 +49,31 @@ pub(crate) struct Product<'t> {
     pub steps: [usize; 2],
 }
 
-/// Four rows by some pixels, and a part of their taps.
+/// Some pixels, and a part of their taps.
 pub(crate) struct Strip<'s> {
-    /// Where the weights of the four rows begin.
-    pub weights: [usize; 4],
+    /// The taps, `[tap][pixel]`.
+    pub packed: &'s [f32],
     /// Number of taps.
     pub taps: usize,
-    /// The taps, `[tap][pixel]`, as words of 32 bits.
-    pub packed: &'s [u64],
-    /// Pixels side by side in `packed` and `sums`.
+    /// Pixels side by side in `packed` and in the sums, `[row][pixel]`.
     pub width: usize,
-    /// Rows that mean something.
-    pub rows: usize,
-    /// The sums, `[row][pixel]`.
-    pub sums: &'s mut [u32],
-    /// Those of the pixels that mean something.
+    /// Those of them that mean something.
     pub pixels: usize,
+    /// Whether sums began with what [`Numbers::begin`] gave, and so need nothing but their products.
+    pub begun: bool,
 }
 
-/// Room for what products are computed with.
+/// Room for what products are computed with; filling it anew for each would take the chip long.
 pub(crate) struct Scratch {
-    /// Taps, as pairs of words of 32 bits.
-    pub packed: [u64; TAPS * WIDTH / 2],
+    /// Taps.
+    pub packed: [f32; TAPS * WIDTH],
     /// Sums.
     pub sums: [u32; ROWS * WIDTH],
 }
 
 impl Scratch {
     pub const fn new() -> Self {
-        Self { packed: [0; TAPS * WIDTH / 2], sums: [0; ROWS * WIDTH] }
+        Self { packed: [0.0; TAPS * WIDTH], sums: [0; ROWS * WIDTH] }
     }
 }
 
@@ -92,45 +85,47 @@ impl Product<'_> {
         let Self { patches, rows, taps, .. } = *self;
         let pixels = patches.pixels();
         let width = if pixels < 4 { 1 } else { numbers.width().min(WIDTH) };
+        let begun = taps <= EXACT && width > 1 && matches!(self.bias, Bias::Rows(_));
         for first_row in (0..rows).step_by(ROWS) {
             // Where rows are not a multiple of 4, the last one is computed again.
             let weights = |row: usize| self.weights + (first_row + row).min(rows - 1) * taps;
             let count = ROWS.min(rows - first_row);
-            let mut bases = [0; ROWS];
-            for (row, base) in bases.iter_mut().enumerate().take(count) {
-                *base = numbers.base(weights(row)..weights(row) + taps)?;
+            let mut starts = [(0, 0); ROWS];
+            for (row, start) in starts.iter_mut().enumerate().take(count) {
+                let base = numbers.base(weights(row)..weights(row) + taps)?;
+                let sum = self.start(first_row + row, base)?;
+                *start = if begun { numbers.begin(sum) } else { (sum, 0) };
             }
             for pixel in (0..pixels).step_by(width.max(1)) {
                 let lanes = width.min(pixels - pixel);
-                let rows = sums.chunks_exact_mut(width.max(1)).zip(&bases);
-                for (row, (sums, &base)) in rows.enumerate().take(count) {
-                    self.begin(first_row + row, pixel, base, sums)?;
+                let lines = sums.chunks_exact_mut(width.max(1)).zip(&starts);
+                for (sums, &(start, _)) in lines.take(count) {
+                    match self.bias {
+                        Bias::Rows(_) => sums.fill(start),
+                        Bias::Pixels(bias) => {
+                            let bias = sums.iter_mut().zip(bias.get(pixel..)?);
+                            bias.for_each(|(sum, bias)| *sum = bias.wrapping_add(start));
+                        }
+                    }
                 }
                 for first_tap in (0..taps).step_by(TAPS) {
                     let range = first_tap..taps.min(first_tap + TAPS);
                     let taps = range.len();
-                    let into = cast_slice_mut(packed);
-                    patches.pack(numbers, self.x, [pixel, lanes, width], range, into)?;
+                    patches.pack(numbers, self.x, [pixel, lanes, width], range, packed)?;
                     let tiles = sums.chunks_exact_mut((4 * width).max(1)).take(count.div_ceil(4));
                     for (tile, sums) in tiles.enumerate() {
                         let row = |k: usize| weights(4 * tile + k) + first_tap;
                         let weights = [row(0), row(1), row(2), row(3)];
-                        let packed = &*packed;
-                        numbers.multiply(Strip {
-                            weights,
-                            taps,
-                            packed,
-                            width,
-                            rows: count - 4 * tile,
-                            sums,
-                            pixels: lanes,
-                        })?;
+                        let packed = packed.get(..taps * width)?;
+                        let strip = Strip { packed, taps, width, pixels: lanes, begun };
+                        numbers.multiply(weights, strip, sums)?;
                     }
                 }
                 let [row_step, pixel_step] = self.steps;
-                for (row, sums) in sums.chunks_exact(width.max(1)).enumerate().take(count) {
+                let lines = sums.chunks_exact(width.max(1)).zip(&starts);
+                for (row, (sums, &(_, rest))) in lines.enumerate().take(count) {
                     let at = self.y + (first_row + row) * row_step + pixel * pixel_step;
-                    numbers.finish(at, pixel_step, sums.get(..lanes)?)?;
+                    numbers.finish(at, pixel_step, sums.get(..lanes)?, rest)?;
                 }
             }
         }
@@ -144,103 +139,36 @@ impl Product<'_> {
             _ => Some(base),
         }
     }
-
-    /// Begins the sums of a row, from `pixel` on.
-    fn begin(&self, row: usize, pixel: usize, base: u32, sums: &mut [u32]) -> Option<()> {
-        match self.bias {
-            Bias::None | Bias::Rows(_) => sums.fill(self.start(row, base)?),
-            Bias::Pixels(bias) => {
-                let bias = sums.iter_mut().zip(bias.get(pixel..)?);
-                bias.for_each(|(sum, bias)| *sum = bias.wrapping_add(base));
-            }
-        }
-        Some(())
-    }
 }
 
-/// `N` elements that one instruction computes; the elements themselves are vectors of one.
-pub(crate) trait Vector<E, const N: usize>: Copy {
-    /// How they are packed.
-    type Packed;
+/// `N` floats that one instruction computes; a float itself is a vector of one.
+pub(crate) trait Vector<const N: usize>: Copy {
     /// Whether registers hold the sums of four rows and what feeds them, or only of two.
     const FOUR_ROWS: bool;
-    /// Packed words.
-    fn packed(words: &[u64]) -> &[Self::Packed];
     /// From memory.
-    fn load(from: &Self::Packed) -> Self;
+    fn load(from: &[f32; N]) -> Self;
     /// `self + w * x` in each lane.
-    fn mac(self, w: E, x: Self) -> Self;
-    /// What products are added to, to go on from sums in memory.
-    fn begin(sums: &[E; N]) -> Self;
-    /// To the sums in memory that it began with.
-    fn end(self, sums: &mut [E; N]);
+    fn mac(self, w: f32, x: Self) -> Self;
+    /// To memory.
+    fn store(self, to: &mut [f32; N]);
 }
 
-impl<E: Element> Vector<E, 1> for E {
-    type Packed = E;
+impl Vector<1> for f32 {
     const FOUR_ROWS: bool = true;
 
     #[inline(always)]
-    fn packed(words: &[u64]) -> &[E] {
-        cast_slice(words)
-    }
-
-    #[inline(always)]
-    fn load(&from: &E) -> E {
+    fn load(&[from]: &[f32; 1]) -> f32 {
         from
     }
 
     #[inline(always)]
-    fn mac(self, w: E, x: E) -> E {
-        Element::mac(self, w, x)
+    fn mac(self, w: f32, x: f32) -> f32 {
+        fma(w, x, self)
     }
 
     #[inline(always)]
-    fn begin(&[sum]: &[E; 1]) -> E {
-        sum
-    }
-
-    #[inline(always)]
-    fn end(self, sums: &mut [E; 1]) {
-        *sums = [self];
-    }
-}
-
-/// Two integers as `first + second * 2^32`, which one multiplication of the chip takes. Right as
-/// long as packed ones are not negative and the first one, a sum of at most [`TAPS`] products, fits
-/// in 32 bits.
-#[derive(Clone, Copy)]
-pub(crate) struct Pair(i64);
-
-impl Vector<i32, 2> for Pair {
-    type Packed = u64;
-    const FOUR_ROWS: bool = false;
-
-    #[inline(always)]
-    fn packed(words: &[u64]) -> &[u64] {
-        words
-    }
-
-    #[inline(always)]
-    fn load(&from: &u64) -> Self {
-        Self(from as i64)
-    }
-
-    #[inline(always)]
-    fn mac(self, w: i32, Self(x): Self) -> Self {
-        Self(self.0.wrapping_add(x.wrapping_mul(i64::from(w))))
-    }
-
-    #[inline(always)]
-    fn begin(_: &[i32; 2]) -> Self {
-        Self(0)
-    }
-
-    #[inline(always)]
-    fn end(self, [first, second]: &mut [i32; 2]) {
-        let low = self.0 as i32;
-        *first = first.wrapping_add(low);
-        *second = second.wrapping_add((self.0.wrapping_sub(i64::from(low)) >> 32) as i32);
+    fn store(self, to: &mut [f32; 1]) {
+        *to = [self];
     }
 }
 
@@ -250,168 +178,132 @@ const ROW: usize = 5;
 type Row<V> = [V; ROW];
 
 #[inline(always)]
-fn load<E, V: Vector<E, N>, const N: usize>([a, b, c, d, e]: &Row<V::Packed>) -> Row<V> {
+fn load<V: Vector<N>, const N: usize>([a, b, c, d, e]: &Row<[f32; N]>) -> Row<V> {
     [V::load(a), V::load(b), V::load(c), V::load(d), V::load(e)]
 }
 
 #[inline(always)]
-fn begin<E, V: Vector<E, N>, const N: usize>([a, b, c, d, e]: &Row<[E; N]>) -> Row<V> {
-    [V::begin(a), V::begin(b), V::begin(c), V::begin(d), V::begin(e)]
-}
-
-#[inline(always)]
-fn end<E, V: Vector<E, N>, const N: usize>(row: Row<V>, [a, b, c, d, e]: &mut Row<[E; N]>) {
+fn store<V: Vector<N>, const N: usize>(row: Row<V>, [a, b, c, d, e]: &mut Row<[f32; N]>) {
     let [p, q, r, s, t] = row;
-    p.end(a);
-    q.end(b);
-    r.end(c);
-    s.end(d);
-    t.end(e);
+    p.store(a);
+    q.store(b);
+    r.store(c);
+    s.store(d);
+    t.store(e);
 }
 
 #[inline(always)]
-fn mac<E: Copy, V: Vector<E, N>, const N: usize>(
+fn mac<V: Vector<N>, const N: usize>(
     [a, b, c, d, e]: Row<V>,
-    w: E,
+    w: f32,
     [p, q, r, s, t]: Row<V>,
 ) -> Row<V> {
     [a.mac(w, p), b.mac(w, q), c.mac(w, r), d.mac(w, s), e.mac(w, t)]
 }
 
-/// Adds the products of a strip, in vectors of `N` elements, to its sums.
+/// Adds the products of a strip, in vectors of `N` floats, to its sums.
 #[inline(always)]
-pub(crate) fn multiply<E: Element, V: Vector<E, N>, const N: usize, const TILES: usize>(
+pub(crate) fn multiply<V: Vector<N>, const N: usize, const TILES: usize>(
+    weights: [&[f32]; 4],
     strip: Strip<'_>,
-    weights: [&[E::Stored]; 4],
-    offset: E::Offset,
+    sums: &mut [f32],
 ) -> Option<()> {
-    let Strip { taps, packed, width, rows, sums, pixels, .. } = strip;
-    let sums = cast_slice_mut::<u32, E>(sums);
+    let Strip { packed, taps, width, pixels, .. } = strip;
     if width == 1 {
-        let packed = cast_slice(packed).get(..taps)?;
-        let four = sums.first_chunk_mut()?;
-        match rows {
-            1 => four[0] = one_row(four[0], weights[0], packed, offset),
-            _ => one_by_one(four, weights, packed, offset),
-        }
+        multiply_pixel(weights, packed, sums.first_chunk_mut()?);
         return Some(());
     }
-    let (packed, _) = V::packed(packed).as_chunks::<ROW>();
-    let packed = packed.as_chunks::<TILES>().0.get(..taps)?;
+    let (packed, _) = packed.as_chunks::<N>();
+    let packed = packed.as_chunks::<ROW>().0.as_chunks::<TILES>().0.get(..taps)?;
     let (sums, _) = sums.as_chunks_mut::<N>();
     let (sums, _) = sums.as_chunks_mut::<ROW>().0.as_chunks_mut::<TILES>();
     let [s0, s1, s2, s3] = sums.first_chunk_mut()?;
     for t in 0..pixels.div_ceil(ROW * N).min(TILES) {
         let tile = [&mut s0[t], &mut s1[t], &mut s2[t], &mut s3[t]];
-        multiply_tile::<E, V, N, TILES>(tile, weights, packed, t, offset);
+        multiply_tile::<V, N, TILES>(tile, weights, packed, t);
     }
     Some(())
 }
 
 /// Adds the packed taps of tile `t` of a strip to its sums.
 #[inline(always)]
-fn multiply_tile<E: Element, V: Vector<E, N>, const N: usize, const TILES: usize>(
-    [s0, s1, s2, s3]: [&mut Row<[E; N]>; 4],
-    [w0, w1, w2, w3]: [&[E::Stored]; 4],
-    packed: &[[Row<V::Packed>; TILES]],
+fn multiply_tile<V: Vector<N>, const N: usize, const TILES: usize>(
+    [s0, s1, s2, s3]: [&mut Row<[f32; N]>; 4],
+    [w0, w1, w2, w3]: [&[f32]; 4],
+    packed: &[[Row<[f32; N]>; TILES]],
     t: usize,
-    offset: E::Offset,
 ) {
     if !V::FOUR_ROWS {
-        multiply_two::<E, V, N, TILES>([s0, s1], [w0, w1], packed, t, offset);
-        multiply_two::<E, V, N, TILES>([s2, s3], [w2, w3], packed, t, offset);
+        multiply_two::<V, N, TILES>([s0, s1], [w0, w1], packed, t);
+        multiply_two::<V, N, TILES>([s2, s3], [w2, w3], packed, t);
         return;
     }
-    let mut rows: [Row<V>; 4] = [begin(s0), begin(s1), begin(s2), begin(s3)];
+    let mut rows: [Row<V>; 4] = [load(s0), load(s1), load(s2), load(s3)];
     // Two taps at a time: the pointers move once for both.
     let (pairs, last) = packed.as_chunks::<2>();
     let ((w0, e0), (w1, e1)) = (w0.as_chunks::<2>(), w1.as_chunks::<2>());
     let ((w2, e2), (w3, e3)) = (w2.as_chunks::<2>(), w3.as_chunks::<2>());
     for (((([x, y], w0), w1), w2), w3) in pairs.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
-        rows = add::<E, V, N>(rows, &x[t], [w0[0], w1[0], w2[0], w3[0]], offset);
-        rows = add::<E, V, N>(rows, &y[t], [w0[1], w1[1], w2[1], w3[1]], offset);
+        rows = add::<V, N>(rows, &x[t], [w0[0], w1[0], w2[0], w3[0]]);
+        rows = add::<V, N>(rows, &y[t], [w0[1], w1[1], w2[1], w3[1]]);
     }
     if let ([x], &[w0], &[w1], &[w2], &[w3]) = (last, e0, e1, e2, e3) {
-        rows = add::<E, V, N>(rows, &x[t], [w0, w1, w2, w3], offset);
+        rows = add::<V, N>(rows, &x[t], [w0, w1, w2, w3]);
     }
     let [r0, r1, r2, r3] = rows;
-    end(r0, s0);
-    end(r1, s1);
-    end(r2, s2);
-    end(r3, s3);
+    store(r0, s0);
+    store(r1, s1);
+    store(r2, s2);
+    store(r3, s3);
 }
 
 /// Adds one tap.
 #[inline(always)]
-fn add<E: Element, V: Vector<E, N>, const N: usize>(
+fn add<V: Vector<N>, const N: usize>(
     [r0, r1, r2, r3]: [Row<V>; 4],
-    x: &Row<V::Packed>,
-    [w0, w1, w2, w3]: [E::Stored; 4],
-    offset: E::Offset,
+    x: &Row<[f32; N]>,
+    [w0, w1, w2, w3]: [f32; 4],
 ) -> [Row<V>; 4] {
     let x = load(x);
-    [
-        mac(r0, E::weight(w0, offset), x),
-        mac(r1, E::weight(w1, offset), x),
-        mac(r2, E::weight(w2, offset), x),
-        mac(r3, E::weight(w3, offset), x),
-    ]
+    [mac(r0, w0, x), mac(r1, w1, x), mac(r2, w2, x), mac(r3, w3, x)]
 }
 
 /// [`multiply_tile`] for two rows of a tile.
 #[inline(always)]
-fn multiply_two<E: Element, V: Vector<E, N>, const N: usize, const TILES: usize>(
-    [s0, s1]: [&mut Row<[E; N]>; 2],
-    [w0, w1]: [&[E::Stored]; 2],
-    packed: &[[Row<V::Packed>; TILES]],
+fn multiply_two<V: Vector<N>, const N: usize, const TILES: usize>(
+    [s0, s1]: [&mut Row<[f32; N]>; 2],
+    [w0, w1]: [&[f32]; 2],
+    packed: &[[Row<[f32; N]>; TILES]],
     t: usize,
-    offset: E::Offset,
 ) {
-    let (mut r0, mut r1): (Row<V>, Row<V>) = (begin(s0), begin(s1));
+    let (mut r0, mut r1): (Row<V>, Row<V>) = (load(s0), load(s1));
     for ((x, &w0), &w1) in packed.iter().zip(w0).zip(w1) {
         let x = load(&x[t]);
-        r0 = mac(r0, E::weight(w0, offset), x);
-        r1 = mac(r1, E::weight(w1, offset), x);
+        r0 = mac(r0, w0, x);
+        r1 = mac(r1, w1, x);
     }
-    end(r0, s0);
-    end(r1, s1);
+    store(r0, s0);
+    store(r1, s1);
 }
 
-/// Adds the taps of a single pixel to a sum.
+/// [`multiply`] for a single pixel.
 #[inline(always)]
-fn one_row<E: Element>(sum: E, weights: &[E::Stored], packed: &[E], offset: E::Offset) -> E {
-    let taps = weights.iter().zip(packed);
-    taps.fold(sum, |sum, (&w, &x)| sum.mac(E::weight(w, offset), x))
-}
-
-/// Adds the taps of a single pixel to the sums of four rows.
-#[inline(always)]
-fn one_by_one<E: Element>(
-    sums: &mut [E; 4],
-    [w0, w1, w2, w3]: [&[E::Stored]; 4],
-    packed: &[E],
-    offset: E::Offset,
-) {
-    let add = |[a, b, c, d]: [E; 4], x: E, w: [E::Stored; 4]| {
-        let [w0, w1, w2, w3] = w;
-        [
-            a.mac(E::weight(w0, offset), x),
-            b.mac(E::weight(w1, offset), x),
-            c.mac(E::weight(w2, offset), x),
-            d.mac(E::weight(w3, offset), x),
-        ]
+fn multiply_pixel([w0, w1, w2, w3]: [&[f32]; 4], x: &[f32], sums: &mut [f32; 4]) {
+    let mac = |[a, b, c, d]: [f32; 4], x: f32, [p, q, r, s]: [f32; 4]| {
+        [fma(p, x, a), fma(q, x, b), fma(r, x, c), fma(s, x, d)]
     };
-    let (pairs, last) = packed.as_chunks::<2>();
-    let ((w0, e0), (w1, e1)) = (w0.as_chunks::<2>(), w1.as_chunks::<2>());
-    let ((w2, e2), (w3, e3)) = (w2.as_chunks::<2>(), w3.as_chunks::<2>());
-    let [a, b, c, d] = *sums;
-    let mut four = [a, b, c, d];
-    for (((([x, y], w0), w1), w2), w3) in pairs.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
-        four = add(four, *x, [w0[0], w1[0], w2[0], w3[0]]);
-        four = add(four, *y, [w0[1], w1[1], w2[1], w3[1]]);
+    let (fours, last) = x.as_chunks::<4>();
+    let ((w0, e0), (w1, e1)) = (w0.as_chunks::<4>(), w1.as_chunks::<4>());
+    let ((w2, e2), (w3, e3)) = (w2.as_chunks::<4>(), w3.as_chunks::<4>());
+    let mut four = *sums;
+    for ((((x, p), q), r), s) in fours.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
+        four = mac(four, x[0], [p[0], q[0], r[0], s[0]]);
+        four = mac(four, x[1], [p[1], q[1], r[1], s[1]]);
+        four = mac(four, x[2], [p[2], q[2], r[2], s[2]]);
+        four = mac(four, x[3], [p[3], q[3], r[3], s[3]]);
     }
-    if let ([x], &[w0], &[w1], &[w2], &[w3]) = (last, e0, e1, e2, e3) {
-        four = add(four, *x, [w0, w1, w2, w3]);
+    for ((((&x, &p), &q), &r), &s) in last.iter().zip(e0).zip(e1).zip(e2).zip(e3) {
+        four = mac(four, x, [p, q, r, s]);
     }
     *sums = four;
 }

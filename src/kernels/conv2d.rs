@@ -5,7 +5,7 @@ use bytemuck::cast_slice;
 use super::Clamp;
 use super::blocked::Bias;
 use super::convolution::{Convolution, convolve, convolve_fast};
-use super::numbers;
+use super::numbers::Operands;
 use crate::level::Level;
 use crate::math::fma;
 
@@ -38,7 +38,7 @@ pub(crate) fn conv2d_at(
 ) -> Option<()> {
     p.sizes.fits(x.len(), weights.len(), bias.len(), y.len())?;
     let bias = Bias::Rows(cast_slice(bias));
-    convolve_fast(&p.sizes, bias, &mut numbers::floats(level, p.clamp, x, weights, y))
+    convolve_fast(&p.sizes, bias, &mut Operands { level, rule: p.clamp, x, weights, y })
 }
 
 /// [`conv2d`] in the words of its definition, for comparison.

@@ -166,7 +166,7 @@ pub(crate) fn convolve_fast(
                 y: image * p.out_channels * pixels + first_row * row_step,
                 steps,
             };
-            match depthwise::size(&product) {
+            match depthwise::size(&product, numbers) {
                 Some(size) => depthwise::run(&product, size, numbers, &mut scratch)?,
                 None => product.run(numbers, &mut scratch)?,
             }

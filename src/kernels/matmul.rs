@@ -2,11 +2,11 @@
 
 use bytemuck::cast_slice;
 
-use super::blocked::Bias;
+use super::blocked::{Bias, Strip};
 use super::convolution::{Convolution, convolve_fast};
-use super::numbers::{self, Element, Numbers, Operands};
+use super::numbers::{EXACT, Element, Numbers, Operands, Quantization};
 use super::quantize::Rescale;
-use super::simd::{Job, Lanes};
+use super::simd::Job;
 use super::window::{Pad, Window};
 use super::{Clamp, Layout};
 use crate::level::Level;
@@ -64,7 +64,8 @@ pub(crate) fn matmul_at(
     y: &mut [f32],
 ) -> Option<()> {
     p.fits(a.len(), b.len(), bias.len(), y.len())?;
-    multiply_fast(p, cast_slice(bias), numbers::floats(level, clamp, b, a, y))
+    let operands = Operands { level, rule: clamp, x: b, weights: a, y };
+    multiply_fast(p, cast_slice(bias), operands)
 }
 
 /// [`matmul`] in the words of its definition, for comparison.
@@ -118,9 +119,9 @@ pub(crate) fn quantized_matmul_at(
     y: &mut [u8],
 ) -> Option<()> {
     p.sizes.fits(a.len(), b.len(), bias.len(), y.len())?;
-    let offsets = [p.b_offset, p.a_offset];
-    let numbers = numbers::bytes(level, offsets, p.rescale, b, a, y);
-    multiply_fast(&p.sizes, cast_slice(bias), numbers)
+    let rule =
+        Quantization { input_offset: p.b_offset, filter_offset: p.a_offset, rescale: p.rescale };
+    multiply_fast(&p.sizes, cast_slice(bias), Operands { level, rule, x: b, weights: a, y })
 }
 
 /// [`quantized_matmul`] in the words of its definition, for comparison.
@@ -160,13 +161,9 @@ fn multiply<A: Copy, S: Copy, Y>(
 
 /// The fast way to [`multiply`]: the same bits. A product is the convolution of an image of one line,
 /// whose channels are the rows of `b`, with one tap.
-fn multiply_fast<E: Lanes, Y, F: Fn(E) -> Y>(
-    p: &MatMul,
-    bias: &[u32],
-    mut numbers: Operands<'_, E, Y, F>,
-) -> Option<()> {
+fn multiply_fast<E: Element>(p: &MatMul, bias: &[u32], mut numbers: Operands<'_, E>) -> Option<()> {
     let MatMul { rows, inner, columns } = *p;
-    if rows >= 4 || columns < 4 {
+    if rows >= 4 || columns < 4 || !E::is_exact(numbers.rule) {
         return convolve_fast(&line(rows, inner, columns), Bias::Pixels(bias), &mut numbers);
     }
     for row in 0..rows {
@@ -182,70 +179,99 @@ fn line(out_channels: usize, channels: usize, width: usize) -> Convolution {
     Convolution { layout: Layout::Nchw, input, groups: 1, out_channels, window }
 }
 
-#[inline(always)]
-fn mac<E: Element>([a, b, c, d]: [E; 4], w: E, [p, q, r, s]: [E; 4]) -> [E; 4] {
-    [a.mac(w, p), b.mac(w, q), c.mac(w, r), d.mac(w, s)]
-}
-
-#[inline(always)]
-fn widen<E: Element>(&[a, b, c, d]: &[E::Stored; 4]) -> [E; 4] {
-    [E::widen(a), E::widen(b), E::widen(c), E::widen(d)]
-}
-
 /// One row of `a` times `b`: as many columns at a time as registers hold, the last ones by fours, some
 /// of them twice.
-struct Row<'n, 't, E: Element, Y, F> {
+struct Row<'n, 't, E: Element> {
     row: usize,
     sizes: &'n MatMul,
     bias: &'n [u32],
-    numbers: &'n mut Operands<'t, E, Y, F>,
+    numbers: &'n mut Operands<'t, E>,
 }
 
-impl<E: Lanes, Y, F: Fn(E) -> Y> Job for Row<'_, '_, E, Y, F> {
+impl<E: Element> Job for Row<'_, '_, E> {
     #[inline(always)]
     fn run(self) -> Option<()> {
         let Self { row, sizes: &MatMul { inner, columns, .. }, bias, numbers } = self;
-        let (weights, offset) = (row * inner..(row + 1) * inner, numbers.filter_offset);
+        let weights = row * inner..(row + 1) * inner;
         let base = numbers.base(weights.clone())?;
-        let begin = |&[a, b, c, d]: &[u32; 4]| {
-            [a, b, c, d].map(|bias| bytemuck::cast(base.wrapping_add(bias)))
-        };
-        let (mut first, mut done) = (0, 0);
-        while done < columns {
-            let (a, b) = (numbers.weights.get(weights.clone())?, numbers.x.get(first..)?);
-            let steps = a.iter().zip(b.chunks(columns));
+        let mut first = 0;
+        while first < columns {
             let bias = bias.get(first..)?;
-            let mut sums = [[E::default(); 4]; 4];
-            let count = if let Some(bias) = bias.get(..E::COLUMNS) {
-                let (bias, _) = bias.as_chunks::<4>();
-                let begin = |i: usize| bias.get(i).map_or([E::default(); 4], begin);
-                let [mut s0, mut s1, mut s2, mut s3] = [begin(0), begin(1), begin(2), begin(3)];
-                for (&a, b) in steps {
-                    let (b, _) = b.get(..E::COLUMNS)?.as_chunks::<4>();
-                    let w = E::weight(a, offset);
-                    s0 = mac(s0, w, widen::<E>(&b[0]));
-                    s1 = mac(s1, w, widen::<E>(&b[1]));
-                    if E::COLUMNS == 16 {
-                        s2 = mac(s2, w, widen::<E>(&b[2]));
-                        s3 = mac(s3, w, widen::<E>(&b[3]));
-                    }
+            let count = if bias.len() < 16 { 4 } else { 16 };
+            let mut sums = [0; 16];
+            sums.iter_mut().zip(bias).for_each(|(sum, bias)| *sum = bias.wrapping_add(base));
+            let pieces = numbers.x.chunks((columns * EXACT).max(1));
+            for (a, b) in numbers.weights.get(weights.clone())?.chunks(EXACT).zip(pieces) {
+                let steps = a.iter().zip(b.chunks_exact(columns.max(1)));
+                match count {
+                    4 => add_four(sums.first_chunk_mut()?, numbers.rule, steps, first)?,
+                    _ => add_sixteen(&mut sums, numbers.rule, steps, first)?,
                 }
-                sums = [s0, s1, s2, s3];
-                E::COLUMNS
-            } else {
-                let mut four = begin(bias.first_chunk()?);
-                for (&a, b) in steps {
-                    four = mac(four, E::weight(a, offset), widen::<E>(b.first_chunk()?));
-                }
-                sums[0] = four;
-                4
-            };
-            let sums = bytemuck::cast_slice(sums.as_flattened());
-            numbers.finish(row * columns + first, 1, sums.get(..count)?)?;
-            done = first + count;
-            first = if columns - done >= 4 { done } else { columns - 4 };
+            }
+            numbers.finish(row * columns + first, 1, sums.get(..count)?, 0)?;
+            first += count;
+            if first < columns {
+                first = first.min(columns - 4);
+            }
         }
         Some(())
+    }
+}
+
+#[inline(always)]
+fn mac<E: Element>([a, b, c, d]: [f32; 4], w: f32, &[p, q, r, s]: &[E; 4]) -> [f32; 4] {
+    [fma(w, p.input(), a), fma(w, q.input(), b), fma(w, r.input(), c), fma(w, s.input(), d)]
+}
+
+/// Adds to the sums of four columns, the first of which is `first`.
+#[inline(always)]
+fn add_four<'n, E: Element>(
+    sums: &mut [u32; 4],
+    rule: E::Rule,
+    steps: impl Iterator<Item = (&'n E, &'n [E])>,
+    first: usize,
+) -> Option<()> {
+    let mut four = begin::<E>(sums, rule);
+    for (&a, b) in steps {
+        four = mac(four, a.weight(rule), b.get(first..)?.first_chunk()?);
+    }
+    end::<E>(sums, rule, four);
+    Some(())
+}
+
+/// Adds to the sums of sixteen columns, the first of which is `first`.
+#[inline(always)]
+fn add_sixteen<'n, E: Element>(
+    sums: &mut [u32; 16],
+    rule: E::Rule,
+    steps: impl Iterator<Item = (&'n E, &'n [E])>,
+    first: usize,
+) -> Option<()> {
+    let [s0, s1, s2, s3] = sums.as_chunks_mut().0 else { return None };
+    let (mut p, mut q) = (begin::<E>(s0, rule), begin::<E>(s1, rule));
+    let (mut r, mut s) = (begin::<E>(s2, rule), begin::<E>(s3, rule));
+    for (&a, b) in steps {
+        let [x, y, z, t] = b.get(first..)?.first_chunk::<16>()?.as_chunks().0 else { return None };
+        let w = a.weight(rule);
+        (p, q, r, s) = (mac(p, w, x), mac(q, w, y), mac(r, w, z), mac(s, w, t));
+    }
+    end::<E>(s0, rule, p);
+    end::<E>(s1, rule, q);
+    end::<E>(s2, rule, r);
+    end::<E>(s3, rule, s);
+    Some(())
+}
+
+#[inline(always)]
+fn begin<E: Element>(&[a, b, c, d]: &[u32; 4], rule: E::Rule) -> [f32; 4] {
+    let begin = |sum| f32::from_bits(E::begin(rule, sum).0);
+    [begin(a), begin(b), begin(c), begin(d)]
+}
+
+#[inline(always)]
+fn end<E: Element>(sums: &mut [u32; 4], rule: E::Rule, products: [f32; 4]) {
+    for (sum, products) in sums.iter_mut().zip(products) {
+        *sum = E::begin(rule, *sum).1.wrapping_add(products.to_bits());
     }
 }
 
@@ -262,10 +288,17 @@ pub fn fully_connected(
 ) -> Option<()> {
     (x.len().checked_mul(y.len())? == weights.len() && bias.len() == y.len()).then_some(())?;
     (!x.is_empty()).then_some(())?;
-    let sizes = line(y.len(), x.len(), 1);
-    let mut numbers = numbers::floats(Level::best(), Clamp::NONE, x, weights, y);
-    convolve_fast(&sizes, Bias::None, &mut numbers)?;
-    y.iter_mut().zip(bias).for_each(|(y, bias)| *y = clamp.apply(*y + bias));
+    for (four, y) in y.chunks_mut(4).enumerate() {
+        // Where outputs are not a multiple of 4, the last one is computed again.
+        let row =
+            |k: usize| weights.chunks_exact(x.len().max(1)).nth(4 * four + k.min(y.len() - 1));
+        let weights = [row(0)?, row(1)?, row(2)?, row(3)?];
+        let (mut sums, taps) = ([0.0; 4], x.len());
+        let strip = Strip { packed: x, taps, width: 1, pixels: 1, begun: true };
+        Level::best().multiply(weights, strip, &mut sums)?;
+        let outputs = y.iter_mut().zip(sums).zip(bias.get(4 * four..)?);
+        outputs.for_each(|((y, sum), bias)| *y = clamp.apply(sum + bias));
+    }
     Some(())
 }
 

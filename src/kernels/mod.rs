@@ -29,8 +29,8 @@
 //! Where speed matters, a plain function in the words of the definition stands beside a fast one,
 //! and tests compare their bits. `blocked` holds the loop in registers that all products share,
 //! `pack` feeds it from images, `depthwise` is for single planes; these walks are the same code for
-//! floats and bytes, which are told apart in `numbers`. `simd` has the vectors of the PC. On the chip
-//! the same code runs with vectors of one float or two integers.
+//! floats and bytes, which are told apart in `numbers`: bytes are multiplied as floats, too. `simd` has
+//! the vectors of the PC; on the chip the same code runs with vectors of one float.
 
 pub mod binary;
 mod blocked;

@@ -1,27 +1,30 @@
 //! The numbers of convolutions and matrix products: floats, or bytes that are summed as integers.
 //!
-//! Walks over images and matrices are the same for both; they know numbers as words of 32 bits,
-//! through [`Numbers`].
+//! All products are products of floats. Those of bytes with their offsets are exact, and so are sums of
+//! [`EXACT`] of them; longer sums go on in integers. So walks over images and matrices are the same for
+//! both: they know sums as words of 32 bits, through [`Numbers`].
 
-use core::ops::{Range, RangeInclusive};
+use core::ops::Range;
 
-use bytemuck::Pod;
+use bytemuck::{Pod, cast_slice_mut};
 
 use super::Clamp;
-use super::blocked::Strip;
-use super::depthwise::{self, Line};
+use super::blocked::{Strip, TAPS, WIDTH};
 use super::quantize::Rescale;
-use super::simd::Lanes;
 use super::strided::each;
 use crate::level::Level;
 
+/// Products of bytes, with weights from `offset` to `255 + offset`, whose sum a float holds exactly if it
+/// is not below 2^23 nor above 2^24; then it counts as an integer does.
+pub(crate) const EXACT: usize = 128;
+
 /// What a walk asks for. `None` means that a slice is too short.
 pub(crate) trait Numbers {
-    /// The element that stands for a tap outside the image.
-    fn outside(&self) -> u32;
+    /// The input that stands for a tap outside the image.
+    fn outside(&self) -> f32;
 
-    /// Copies the inputs from `at` on, `step` apart, as elements.
-    fn read(&self, at: usize, step: usize, into: &mut [u32]) -> Option<()>;
+    /// Copies the inputs from `at` on, `step` apart.
+    fn read(&self, at: usize, step: usize, into: &mut [f32]) -> Option<()>;
 
     /// What is added to the bias of sums over these weights.
     fn base(&self, weights: Range<usize>) -> Option<u32>;
@@ -29,186 +32,254 @@ pub(crate) trait Numbers {
     /// Pixels that [`multiply`](Self::multiply) takes together.
     fn width(&self) -> usize;
 
-    /// Adds the products of a strip to its sums.
-    fn multiply(&self, strip: Strip<'_>) -> Option<()>;
+    /// Adds the products of a strip with four rows of weights, which begin at `weights`, to its sums.
+    fn multiply(&self, weights: [usize; 4], strip: Strip<'_>, sums: &mut [u32]) -> Option<()>;
 
-    /// Computes the sums of one line of a single plane.
-    fn line(&self, line: Line<'_>) -> Option<()>;
+    /// Copies the weights from `at` on.
+    fn weights(&self, at: usize, into: &mut [f32]) -> Option<()>;
 
-    /// Makes outputs from sums: from `at` on, `step` apart.
-    fn finish(&mut self, at: usize, step: usize, sums: &[u32]) -> Option<()>;
+    /// The float, as a word, that at most [`EXACT`] products are added to, to go on from a sum; and the rest
+    /// for [`finish`](Self::finish).
+    fn begin(&self, sum: u32) -> (u32, u32);
+
+    /// Makes outputs from sums, each with `rest` added: from `at` on, `step` apart.
+    fn finish(&mut self, at: usize, step: usize, sums: &[u32], rest: u32) -> Option<()>;
+
+    /// The instructions to use.
+    fn level(&self) -> Level;
 }
 
-/// What sums are made of: floats, or the 32-bit integers of quantized operators.
+/// What is stored: floats or bytes.
 pub(crate) trait Element: Pod + Default {
-    /// An input or a weight as stored.
-    type Stored: Pod;
-    /// What turns a stored weight into an element.
-    type Offset: Copy;
-    /// Sums that the chip's registers hold together with what is added: 8 or 16.
-    const COLUMNS: usize;
-    /// An input as an element, without its offset.
-    fn widen(stored: Self::Stored) -> Self;
-    /// A weight as an element.
-    fn weight(stored: Self::Stored, offset: Self::Offset) -> Self;
-    /// `self + w * x`
-    fn mac(self, w: Self, x: Self) -> Self;
-    /// What sums have to begin with because their inputs come without this offset.
-    fn base(input_offset: Self, weights: &[Self::Stored], offset: Self::Offset) -> Self;
-    /// Whether vectors multiply right.
-    fn has_vectors(input_offset: Self, filter_offset: Self::Offset) -> bool;
+    /// What turns stored numbers into floats, and sums into stored numbers.
+    type Rule: Copy;
+    /// Whether products can be computed in floats.
+    fn is_exact(rule: Self::Rule) -> bool;
+    /// The input that stands for those outside the image.
+    fn outside(rule: Self::Rule) -> f32;
+    /// An input, without its offset.
+    fn input(self) -> f32;
+    /// A weight, with its offset.
+    fn weight(self, rule: Self::Rule) -> f32;
+    /// What sums have to begin with because their inputs come without offset.
+    fn base(rule: Self::Rule, weights: &[Self]) -> u32;
+    /// As [`Numbers::begin`].
+    fn begin(rule: Self::Rule, sum: u32) -> (u32, u32);
+    /// An output.
+    fn output(rule: Self::Rule, sum: u32) -> Self;
+    /// Adds the products of a strip to its sums.
+    fn multiply(
+        level: Level,
+        rule: Self::Rule,
+        weights: [&[Self]; 4],
+        strip: Strip<'_>,
+        sums: &mut [u32],
+    ) -> Option<()>;
 }
 
 impl Element for f32 {
-    type Stored = f32;
-    type Offset = ();
-    const COLUMNS: usize = 16;
+    type Rule = Clamp;
 
-    #[inline(always)]
-    fn widen(stored: f32) -> f32 {
-        stored
+    fn is_exact(_: Clamp) -> bool {
+        true
     }
 
-    #[inline(always)]
-    fn weight(stored: f32, (): ()) -> f32 {
-        stored
-    }
-
-    #[inline(always)]
-    fn mac(self, w: f32, x: f32) -> f32 {
-        crate::math::fma(w, x, self)
-    }
-
-    fn base(_: f32, _: &[f32], (): ()) -> f32 {
+    fn outside(_: Clamp) -> f32 {
         0.0
     }
 
-    fn has_vectors(_: f32, (): ()) -> bool {
-        true
-    }
-}
-
-impl Element for i32 {
-    type Stored = u8;
-    type Offset = i32;
-    const COLUMNS: usize = 8;
-
     #[inline(always)]
-    fn widen(stored: u8) -> i32 {
-        i32::from(stored)
+    fn input(self) -> f32 {
+        self
     }
 
     #[inline(always)]
-    fn weight(stored: u8, offset: i32) -> i32 {
-        i32::from(stored).wrapping_add(offset)
+    fn weight(self, _: Clamp) -> f32 {
+        self
+    }
+
+    fn base(_: Clamp, _: &[f32]) -> u32 {
+        0
     }
 
     #[inline(always)]
-    fn mac(self, w: i32, x: i32) -> i32 {
-        self.wrapping_add(w.wrapping_mul(x))
+    fn begin(_: Clamp, sum: u32) -> (u32, u32) {
+        (sum, 0)
     }
 
-    fn base(input_offset: i32, weights: &[u8], offset: i32) -> i32 {
-        let add = |sum: i32, &weight| sum.wrapping_add(Self::weight(weight, offset));
-        weights.iter().fold(0, add).wrapping_mul(input_offset)
+    #[inline(always)]
+    fn output(clamp: Clamp, sum: u32) -> f32 {
+        clamp.apply(f32::from_bits(sum))
     }
 
-    fn has_vectors(input_offset: i32, filter_offset: i32) -> bool {
-        // Beyond these, offsets are not those of quantized numbers, and sums of pairs may not fit.
-        const INPUT: RangeInclusive<i32> = -4096..=0;
-        const FILTER: RangeInclusive<i32> = -4096..=4096;
-        INPUT.contains(&input_offset) && FILTER.contains(&filter_offset)
+    fn multiply(
+        level: Level,
+        _: Clamp,
+        weights: [&[f32]; 4],
+        strip: Strip<'_>,
+        sums: &mut [u32],
+    ) -> Option<()> {
+        level.multiply(weights, strip, cast_slice_mut(sums))
     }
 }
 
-/// Floats, limited at the end.
-pub(crate) fn floats<'t>(
-    level: Level,
-    clamp: Clamp,
-    x: &'t [f32],
-    weights: &'t [f32],
-    y: &'t mut [f32],
-) -> Operands<'t, f32, f32, impl Fn(f32) -> f32 + use<>> {
-    let finish = move |sum| clamp.apply(sum);
-    Operands { level, x, weights, y, input_offset: 0.0, outside: 0, filter_offset: (), finish }
+/// The offsets of bytes, and what becomes of their sums.
+#[derive(Clone, Copy)]
+pub(crate) struct Quantization {
+    /// Added to each input inside the image.
+    pub input_offset: i32,
+    /// Added to each weight.
+    pub filter_offset: i32,
+    /// From a sum to an output.
+    pub rescale: Rescale,
 }
 
-/// Bytes with the offsets of inputs and weights, rescaled at the end.
-pub(crate) fn bytes<'t>(
-    level: Level,
-    [input_offset, filter_offset]: [i32; 2],
-    rescale: Rescale,
-    x: &'t [u8],
-    weights: &'t [u8],
-    y: &'t mut [u8],
-) -> Operands<'t, i32, u8, impl Fn(i32) -> u8 + use<>> {
-    let finish = move |sum| rescale.to_u8(sum);
-    let outside = input_offset.wrapping_neg() as u32;
-    Operands { level, x, weights, y, input_offset, outside, filter_offset, finish }
+impl Element for u8 {
+    type Rule = Quantization;
+
+    fn is_exact(rule: Quantization) -> bool {
+        let byte = -255..=0;
+        byte.contains(&rule.input_offset) && byte.contains(&rule.filter_offset)
+    }
+
+    fn outside(rule: Quantization) -> f32 {
+        if Self::is_exact(rule) { -rule.input_offset as f32 } else { -1.0 }
+    }
+
+    #[inline(always)]
+    fn input(self) -> f32 {
+        f32::from(self)
+    }
+
+    #[inline(always)]
+    fn weight(self, rule: Quantization) -> f32 {
+        (i32::from(self).wrapping_add(rule.filter_offset)) as f32
+    }
+
+    fn base(rule: Quantization, weights: &[u8]) -> u32 {
+        if !Self::is_exact(rule) {
+            return 0;
+        }
+        let sum = weights.iter().fold(0, |sum: u32, &weight| sum.wrapping_add(u32::from(weight)));
+        let offsets = (rule.filter_offset as u32).wrapping_mul(weights.len() as u32);
+        sum.wrapping_add(offsets).wrapping_mul(rule.input_offset as u32)
+    }
+
+    #[inline(always)]
+    fn begin(rule: Quantization, sum: u32) -> (u32, u32) {
+        // 2^23, and what the products may take away.
+        let begin = ((1 << 23) - EXACT as i32 * 255 * rule.filter_offset) as f32;
+        (begin.to_bits(), sum.wrapping_sub(begin.to_bits()))
+    }
+
+    #[inline(always)]
+    fn output(rule: Quantization, sum: u32) -> u8 {
+        rule.rescale.to_u8(sum as i32)
+    }
+
+    fn multiply(
+        level: Level,
+        rule: Quantization,
+        weights: [&[u8]; 4],
+        strip: Strip<'_>,
+        sums: &mut [u32],
+    ) -> Option<()> {
+        let Strip { packed, taps, width, .. } = strip;
+        if !Self::is_exact(rule) {
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                *sum = sum.wrapping_add(integers(rule, weights, packed));
+            }
+            return Some(());
+        }
+        let mut rows = [[0.0; TAPS]; 4];
+        for (row, weights) in rows.iter_mut().zip(weights) {
+            each(row.get_mut(..taps)?, weights, 1, |to, weight| *to = weight.weight(rule));
+        }
+        let [a, b, c, d] = &rows;
+        let rows = [a.get(..taps)?, b.get(..taps)?, c.get(..taps)?, d.get(..taps)?];
+        if strip.begun {
+            return level.multiply(rows, strip, cast_slice_mut(sums));
+        }
+        let (begin, rest) = Self::begin(rule, 0);
+        let mut products = [begin; 4 * WIDTH];
+        let products = products.get_mut(..4 * width)?;
+        level.multiply(rows, strip, cast_slice_mut(products))?;
+        for (sum, products) in sums.iter_mut().zip(products) {
+            *sum = sum.wrapping_add(products.wrapping_add(rest));
+        }
+        Some(())
+    }
+}
+
+/// The products of bytes with any offsets.
+fn integers(rule: Quantization, weights: &[u8], inputs: &[f32]) -> u32 {
+    let add = |sum: i32, (&weight, &x): (&u8, &f32)| {
+        let weight = i32::from(weight).wrapping_add(rule.filter_offset);
+        let x = if x < 0.0 { 0 } else { rule.input_offset.wrapping_add(x as i32) };
+        sum.wrapping_add(weight.wrapping_mul(x))
+    };
+    weights.iter().zip(inputs).fold(0, add) as u32
 }
 
 /// The slices of a convolution or a product, and what is done with their numbers.
-pub(crate) struct Operands<'t, E: Element, Y, F> {
+pub(crate) struct Operands<'t, E: Element> {
     /// The instructions to use.
     pub level: Level,
+    /// What is done with the numbers.
+    pub rule: E::Rule,
     /// Inputs.
-    pub x: &'t [E::Stored],
+    pub x: &'t [E],
     /// Weights.
-    pub weights: &'t [E::Stored],
+    pub weights: &'t [E],
     /// Outputs.
-    pub y: &'t mut [Y],
-    /// Added to each input inside the image.
-    pub input_offset: E,
-    /// What stands for those outside.
-    pub outside: u32,
-    /// What turns weights into elements.
-    pub filter_offset: E::Offset,
-    /// From a sum to an output.
-    pub finish: F,
+    pub y: &'t mut [E],
 }
 
-impl<E: Lanes, Y, F: Fn(E) -> Y> Numbers for Operands<'_, E, Y, F> {
-    fn outside(&self) -> u32 {
-        self.outside
+impl<E: Element> Numbers for Operands<'_, E> {
+    fn outside(&self) -> f32 {
+        E::outside(self.rule)
     }
 
-    fn read(&self, at: usize, step: usize, into: &mut [u32]) -> Option<()> {
-        let set = |to: &mut u32, &x: &E::Stored| *to = bytemuck::cast(E::widen(x));
-        each(into, self.x.get(at..)?, step, set);
+    fn read(&self, at: usize, step: usize, into: &mut [f32]) -> Option<()> {
+        each(into, self.x.get(at..)?, step, |to, &x| *to = x.input());
         Some(())
     }
 
     fn base(&self, weights: Range<usize>) -> Option<u32> {
-        let weights = self.weights.get(weights)?;
-        Some(bytemuck::cast(E::base(self.input_offset, weights, self.filter_offset)))
+        Some(E::base(self.rule, self.weights.get(weights)?))
     }
 
     fn width(&self) -> usize {
-        match E::has_vectors(self.input_offset, self.filter_offset) {
-            true => E::width(self.level),
-            false => 1,
-        }
+        if E::is_exact(self.rule) { self.level.width() } else { 1 }
     }
 
-    fn multiply(&self, strip: Strip<'_>) -> Option<()> {
+    fn multiply(&self, weights: [usize; 4], strip: Strip<'_>, sums: &mut [u32]) -> Option<()> {
         let row = |at: usize| self.weights.get(at..)?.get(..strip.taps);
-        let [a, b, c, d] = strip.weights;
-        let weights = [row(a)?, row(b)?, row(c)?, row(d)?];
-        E::multiply(self.level, strip, weights, self.filter_offset)
+        let [a, b, c, d] = weights;
+        E::multiply(self.level, self.rule, [row(a)?, row(b)?, row(c)?, row(d)?], strip, sums)
     }
 
-    fn line(&self, line: Line<'_>) -> Option<()> {
-        let weights = self.weights.get(line.weights..)?;
-        self.level.run(depthwise::Sums::<E> { line, weights, offset: self.filter_offset })
+    fn weights(&self, at: usize, into: &mut [f32]) -> Option<()> {
+        let weights = self.weights.get(at..)?;
+        into.iter_mut().zip(weights).for_each(|(to, weight)| *to = weight.weight(self.rule));
+        Some(())
     }
 
-    fn finish(&mut self, at: usize, step: usize, sums: &[u32]) -> Option<()> {
+    fn begin(&self, sum: u32) -> (u32, u32) {
+        E::begin(self.rule, sum)
+    }
+
+    fn finish(&mut self, at: usize, step: usize, sums: &[u32], rest: u32) -> Option<()> {
         let y = self.y.get_mut(at..)?;
-        let set = |(y, &sum): (&mut Y, &u32)| *y = (self.finish)(bytemuck::cast(sum));
+        let set = |(y, &sum): (&mut E, &u32)| *y = E::output(self.rule, sum.wrapping_add(rest));
         match step {
             1 => y.iter_mut().zip(sums).for_each(set),
             step => y.iter_mut().step_by(step.max(1)).zip(sums).for_each(set),
         }
         Some(())
+    }
+
+    fn level(&self) -> Level {
+        self.level
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Patches {
     /// Input channels of the group.
     channels: usize,
     /// Distances between neighbours along `[C, H, W]` of the input.
-    steps: [usize; 3],
+    pub steps: [usize; 3],
     /// Columns of the output.
     pub out_width: usize,
     pixels: usize,
@@ -47,7 +47,7 @@ impl Taps {
         self,
         numbers: &dyn Numbers,
         pixels: usize,
-        into: &mut [u32],
+        into: &mut [f32],
         pitch: usize,
     ) -> Option<()> {
         let Self { mut line, width, step, mut first, stride, next: [further, elements] } = self;
@@ -110,7 +110,7 @@ impl Patches {
         x: usize,
         [pixel, pixels, width]: [usize; 3],
         taps: Range<usize>,
-        into: &mut [u32],
+        into: &mut [f32],
     ) -> Option<()> {
         let [step_c, _, step_x] = self.steps;
         let into = into.get_mut(..taps.len() * width)?;

@@ -60,10 +60,7 @@ pub fn lookup(x: &[u8], table: &[u8], y: &mut [u8]) {
 pub(crate) fn multiply_shift(value: i32, multiplier: i32, shift: i32) -> i32 {
     let product = i64::from(value) * i64::from(multiplier);
     let shift = shift as u8 as u32;
-    if shift == 0 {
-        return product as i32;
-    }
-    let half = 1i64.wrapping_shl(shift - 1);
+    let half = if shift == 0 { 0 } else { 1i64.wrapping_shl(shift - 1) };
     product.wrapping_add(half).wrapping_shr(shift) as i32
 }
 
@@ -83,7 +80,8 @@ impl Rescale {
     #[inline]
     pub fn to_u8(self, sum: i32) -> u8 {
         let value = multiply_shift(sum, self.multiplier, self.shift).wrapping_add(self.offset);
-        value.clamp(0, 255) as u8
+        // One comparison where there is nothing to limit.
+        u8::try_from(value).unwrap_or(if value < 0 { 0 } else { 255 })
     }
 }
 

@@ -4,7 +4,7 @@ use bytemuck::cast_slice;
 
 use super::blocked::Bias;
 use super::convolution::{Convolution, convolve, convolve_fast};
-use super::numbers;
+use super::numbers::{Operands, Quantization};
 use super::quantize::Rescale;
 use crate::level::Level;
 
@@ -47,8 +47,9 @@ pub(crate) fn quantized_conv2d_at(
 ) -> Option<()> {
     p.sizes.fits(x.len(), weights.len(), bias.len(), y.len())?;
     let bias = Bias::Rows(cast_slice(bias));
-    let offsets = [p.input_offset, p.filter_offset];
-    convolve_fast(&p.sizes, bias, &mut numbers::bytes(level, offsets, p.rescale, x, weights, y))
+    let QuantizedConv2d { input_offset, filter_offset, rescale, .. } = *p;
+    let rule = Quantization { input_offset, filter_offset, rescale };
+    convolve_fast(&p.sizes, bias, &mut Operands { level, rule, x, weights, y })
 }
 
 /// [`quantized_conv2d`] in the words of its definition, for comparison.

@@ -1,8 +1,7 @@
 //! The PC's vectors for [`blocked`](super::blocked), chosen when the program runs.
 #![allow(unsafe_code)]
 
-use super::blocked::{Pair, Strip, multiply};
-use super::numbers::Element;
+use super::blocked::{Strip, multiply};
 use crate::level::{Instructions, Level};
 
 impl Level {
@@ -18,6 +17,34 @@ impl Level {
             Instructions::Avx512 => unsafe { x86::job_avx512(job) },
         }
     }
+
+    /// Pixels of a strip.
+    pub(crate) fn width(self) -> usize {
+        match self.instructions() {
+            Instructions::Portable => 20,
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 | Instructions::Avx512 => 80,
+        }
+    }
+
+    /// Adds the products of a strip to its sums.
+    #[inline(never)]
+    pub(crate) fn multiply(
+        self,
+        weights: [&[f32]; 4],
+        strip: Strip<'_>,
+        sums: &mut [f32],
+    ) -> Option<()> {
+        match self.instructions() {
+            Instructions::Portable => multiply::<f32, 1, 4>(weights, strip, sums),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Level` of AVX2 exists only where the CPU has it.
+            Instructions::Avx2 => unsafe { x86::avx2(weights, strip, sums) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Level` of AVX-512 exists only where the CPU has it.
+            Instructions::Avx512 => unsafe { x86::avx512(weights, strip, sums) },
+        }
+    }
 }
 
 /// Plain code that is worth compiling for each level.
@@ -26,63 +53,9 @@ pub(crate) trait Job {
     fn run(self) -> Option<()>;
 }
 
-/// Elements that have vectors.
-pub(crate) trait Lanes: Element {
-    /// Pixels of a strip with the vectors of a level.
-    fn width(level: Level) -> usize;
-    /// [`blocked::multiply`] with the vectors of a level.
-    fn multiply(
-        level: Level,
-        strip: Strip<'_>,
-        weights: [&[Self::Stored]; 4],
-        offset: Self::Offset,
-    ) -> Option<()>;
-}
-
-macro_rules! lanes {
-    ($element:ty, $portable:ty, $lanes:literal, $tiles:literal, $avx2:ident, $avx512:ident) => {
-        impl Lanes for $element {
-            fn width(level: Level) -> usize {
-                match level.instructions() {
-                    Instructions::Portable => 5 * $lanes * $tiles,
-                    #[cfg(target_arch = "x86_64")]
-                    Instructions::Avx2 | Instructions::Avx512 => 80,
-                }
-            }
-
-            fn multiply(
-                level: Level,
-                strip: Strip<'_>,
-                weights: [&[Self::Stored]; 4],
-                offset: Self::Offset,
-            ) -> Option<()> {
-                match level.instructions() {
-                    Instructions::Portable => {
-                        multiply::<$element, $portable, $lanes, $tiles>(strip, weights, offset)
-                    }
-                    #[cfg(target_arch = "x86_64")]
-                    // SAFETY: a `Level` of AVX2 exists only where the CPU has it.
-                    Instructions::Avx2 => unsafe {
-                        x86::avx2::<$element, x86::$avx2>(strip, weights, offset)
-                    },
-                    #[cfg(target_arch = "x86_64")]
-                    // SAFETY: a `Level` of AVX-512 exists only where the CPU has it.
-                    Instructions::Avx512 => unsafe {
-                        x86::avx512::<$element, x86::$avx512>(strip, weights, offset)
-                    },
-                }
-            }
-        }
-    };
-}
-
-lanes!(f32, f32, 1, 4, F32x8, F32x16);
-lanes!(i32, Pair, 2, 2, I32x8, I32x16);
-
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::super::blocked::{Strip, Vector, multiply};
-    use super::super::numbers::Element;
     use super::Job;
     use core::arch::x86_64::*;
 
@@ -97,112 +70,46 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub fn avx2<E: Element, V: Vector<E, 8>>(
-        strip: Strip<'_>,
-        weights: [&[E::Stored]; 4],
-        offset: E::Offset,
-    ) -> Option<()> {
-        multiply::<E, V, 8, 2>(strip, weights, offset)
+    pub fn avx2(weights: [&[f32]; 4], strip: Strip<'_>, sums: &mut [f32]) -> Option<()> {
+        multiply::<F32x8, 8, 2>(weights, strip, sums)
     }
 
     #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-    pub fn avx512<E: Element, V: Vector<E, 16>>(
-        strip: Strip<'_>,
-        weights: [&[E::Stored]; 4],
-        offset: E::Offset,
-    ) -> Option<()> {
-        multiply::<E, V, 16, 1>(strip, weights, offset)
+    pub fn avx512(weights: [&[f32]; 4], strip: Strip<'_>, sums: &mut [f32]) -> Option<()> {
+        multiply::<F32x16, 16, 1>(weights, strip, sums)
     }
 
     macro_rules! vector {
-        ($name:ident, $element:ty, $lanes:literal, $register:ty, $cast:ty,
-         $load:ident, $store:ident, $splat:ident, |$sum:ident, $w:ident, $x:ident| $mac:expr) => {
+        ($name:ident, $lanes:literal, $register:ty, $load:ident, $store:ident, $splat:ident, $fma:ident) => {
             #[derive(Clone, Copy)]
             pub struct $name($register);
 
             // SAFETY of all: they are used only in the code of a level whose
             // instructions the CPU has; the arrays are as long as the unaligned accesses.
-            impl Vector<$element, $lanes> for $name {
-                type Packed = [$element; $lanes];
+            impl Vector<$lanes> for $name {
                 const FOUR_ROWS: bool = $lanes == 16;
 
                 #[inline(always)]
-                fn packed(words: &[u64]) -> &[Self::Packed] {
-                    bytemuck::cast_slice::<u64, $element>(words).as_chunks().0
-                }
-
-                #[inline(always)]
-                fn load(from: &[$element; $lanes]) -> Self {
+                fn load(from: &[f32; $lanes]) -> Self {
                     // SAFETY: as above.
-                    Self(unsafe { $load(from.as_ptr().cast::<$cast>()) })
+                    Self(unsafe { $load(from.as_ptr()) })
                 }
 
                 #[inline(always)]
-                fn mac(self, w: $element, Self($x): Self) -> Self {
-                    let $sum = self.0;
+                fn mac(self, w: f32, Self(x): Self) -> Self {
                     // SAFETY: as above.
-                    Self(unsafe {
-                        let $w = $splat(w);
-                        $mac
-                    })
+                    Self(unsafe { $fma($splat(w), x, self.0) })
                 }
 
                 #[inline(always)]
-                fn begin(sums: &[$element; $lanes]) -> Self {
-                    Self::load(sums)
-                }
-
-                #[inline(always)]
-                fn end(self, sums: &mut [$element; $lanes]) {
+                fn store(self, to: &mut [f32; $lanes]) {
                     // SAFETY: as above.
-                    unsafe { $store(sums.as_mut_ptr().cast::<$cast>(), self.0) }
+                    unsafe { $store(to.as_mut_ptr(), self.0) }
                 }
             }
         };
     }
 
-    vector!(
-        F32x8,
-        f32,
-        8,
-        __m256,
-        f32,
-        _mm256_loadu_ps,
-        _mm256_storeu_ps,
-        _mm256_set1_ps,
-        |sum, w, x| _mm256_fmadd_ps(w, x, sum)
-    );
-    vector!(
-        F32x16,
-        f32,
-        16,
-        __m512,
-        f32,
-        _mm512_loadu_ps,
-        _mm512_storeu_ps,
-        _mm512_set1_ps,
-        |sum, w, x| _mm512_fmadd_ps(w, x, sum)
-    );
-    vector!(
-        I32x8,
-        i32,
-        8,
-        __m256i,
-        __m256i,
-        _mm256_loadu_si256,
-        _mm256_storeu_si256,
-        _mm256_set1_epi32,
-        |sum, w, x| _mm256_add_epi32(sum, _mm256_mullo_epi32(w, x))
-    );
-    vector!(
-        I32x16,
-        i32,
-        16,
-        __m512i,
-        __m512i,
-        _mm512_loadu_si512,
-        _mm512_storeu_si512,
-        _mm512_set1_epi32,
-        |sum, w, x| _mm512_add_epi32(sum, _mm512_mullo_epi32(w, x))
-    );
+    vector!(F32x8, 8, __m256, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps);
+    vector!(F32x16, 16, __m512, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps);
 }
