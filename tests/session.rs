@@ -2,9 +2,9 @@
 
 use kmodel_samples::v4::floats_model;
 use maix_kpu::{
-    error::{Code, Kind, Result},
+    error::{Code, Error, Kind, Result},
     input::{Conversion, Image, Input, PixelFormat},
-    kpu::{Accelerator, Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
+    kpu::{Accelerator, Job, Simulator, memory::KPU_RAM_BYTES, simulator::SCRATCH_BYTES},
     model::{
         Model, Node,
         metadata::Content,
@@ -84,6 +84,88 @@ fn any_number_of_layers_gives_what_the_last_of_them_wrote() {
             );
         });
     }
+}
+
+/// A KPU that must be waited for, and that never ends one of its layers.
+struct Slow<'s> {
+    kpu: Simulator<'s>,
+    computes: bool,
+    finished: usize,
+    stuck: Option<usize>,
+}
+
+impl<'s> Slow<'s> {
+    fn idle(&mut self) -> &mut Simulator<'s> {
+        assert!(!self.computes);
+        &mut self.kpu
+    }
+}
+
+impl Accelerator for Slow<'_> {
+    fn ram(&mut self) -> &mut [u8] {
+        self.idle().ram()
+    }
+
+    fn run(&mut self, jobs: &[Job<'_>]) -> Result<()> {
+        self.start(jobs)?;
+        self.finish()
+    }
+
+    fn start(&mut self, jobs: &[Job<'_>]) -> Result<()> {
+        self.finish()?;
+        self.computes = true;
+        self.kpu.run(jobs)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.computes) {
+            if self.stuck == Some(self.finished) {
+                return Err(Error::new(Kind::Accelerator));
+            }
+            self.finished += 1;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn nodes_wait_for_the_kpu_and_a_layer_without_end_is_named() {
+    let mut layers = 0;
+    for (name, file) in kmodel_samples::all() {
+        with(&file, |session, kpu| {
+            let bytes = counting(session);
+            let input = Input::Bytes(&bytes);
+            session.forward(kpu, &input).unwrap();
+            let outputs = |session: &Session<'_>, kpu: &mut dyn Accelerator| {
+                (0..session.output_count()).map(|i| output(session, kpu, i)).collect::<Vec<_>>()
+            };
+            let expected = outputs(session, kpu);
+            let nodes: Vec<_> =
+                session.model().nodes(session.source()).map(Result::unwrap).collect();
+            let on_kpu: Vec<_> = nodes
+                .iter()
+                .filter_map(|node| Some((node.index, node.kpu_conv()?.batches)))
+                .flat_map(|(index, batches)| vec![index; batches])
+                .collect();
+
+            let (mut ram, mut scratch) = (vec![0; KPU_RAM_BYTES], vec![0; SCRATCH_BYTES]);
+            for stuck in (0..on_kpu.len()).map(Some).chain([None]) {
+                let kpu = Simulator::new(&mut ram, &mut scratch).unwrap();
+                let mut kpu = Slow { kpu, computes: false, finished: 0, stuck };
+                match (session.forward(&mut kpu, &input), stuck) {
+                    (Err(error), Some(stuck)) => {
+                        let found = (error.kind(), error.node());
+                        assert_eq!(found, (Kind::Accelerator, Some(on_kpu[stuck])), "{name}");
+                    }
+                    (Ok(()), None) => assert_eq!(outputs(session, &mut kpu), expected, "{name}"),
+                    (result, stuck) => panic!("{name}: {result:?} {stuck:?}"),
+                }
+                assert_eq!(kpu.finished, stuck.unwrap_or(on_kpu.len()), "{name}");
+            }
+            layers += on_kpu.len();
+        });
+    }
+    assert!(layers > 4, "{layers}");
 }
 
 #[test]

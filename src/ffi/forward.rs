@@ -77,6 +77,10 @@ impl Trace for Watch<'_> {
         Ok(())
     }
 
+    fn watches_ends(&self) -> bool {
+        self.trace.is_some()
+    }
+
     fn end(&mut self, node: &Node, mut written: Written<'_>) -> Result<()> {
         let Some(maix_kpu_trace_t { context, checksums, node: Some(tell) }) = self.trace else {
             return Ok(());

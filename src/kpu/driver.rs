@@ -59,6 +59,8 @@ pub trait Registers {
 pub struct Driver<'s, R> {
     registers: R,
     scratch: &'s mut [u8],
+    /// The first job that is not known to have finished, while there are such.
+    unfinished: Option<usize>,
 }
 
 impl<'s, R: Registers> Driver<'s, R> {
@@ -68,7 +70,7 @@ impl<'s, R: Registers> Driver<'s, R> {
     /// [`ACTIVATION_ALIGNMENT`]; else it holds [`scratch_bytes`] of the largest layer.
     pub fn new(mut registers: R, scratch: &'s mut [u8]) -> Self {
         registers.reset();
-        Self { registers, scratch }
+        Self { registers, scratch, unfinished: None }
     }
 
     /// How many jobs from the first can be queued together: they agree in the width of the weights,
@@ -81,7 +83,8 @@ impl<'s, R: Registers> Driver<'s, R> {
         1 + jobs.windows(2).take_while(together).count()
     }
 
-    /// Queues the jobs of a chain, the first of which is job `begin`, and waits for the last.
+    /// Queues the jobs of a chain, the first of which is job `begin`; they are
+    /// [`unfinished`](Self::unfinished) then.
     ///
     /// Every other layer, counted from the last, says when it has finished. One that does so is
     /// pushed only after the one before has said so: no word is lost, and the KPU always has the
@@ -97,7 +100,8 @@ impl<'s, R: Registers> Driver<'s, R> {
             let words = self.words(job, says_done)?;
             self.registers.push(&words);
         }
-        self.wait(begin + finished)
+        self.unfinished = Some(begin + finished);
+        Ok(())
     }
 
     fn words(&mut self, job: &Job<'_>, says_done: bool) -> Result<Words> {
@@ -168,17 +172,27 @@ impl<R: Registers> Accelerator for Driver<'_, R> {
     }
 
     fn run(&mut self, jobs: &[Job<'_>]) -> Result<()> {
+        self.start(jobs)?;
+        self.finish()
+    }
+
+    fn start(&mut self, jobs: &[Job<'_>]) -> Result<()> {
         for job in jobs {
             job.check()?;
         }
         let mut rest = jobs;
         while let Some(first) = rest.first() {
             let (chain, after) = rest.split_at_checked(self.chain(rest)).unwrap_or((rest, &[]));
+            self.finish()?;
             self.registers.set_eight_bit(first.eight_bit);
             self.run_chain(chain, jobs.len() - rest.len())?;
             rest = after;
         }
         Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.unfinished.take().map_or(Ok(()), |first| self.wait(first))
     }
 }
 
@@ -462,6 +476,25 @@ mod tests {
             let longest = log.borrow().longest_queue;
             assert!((length.min(2)..=3).contains(&longest), "{length}: {longest}");
         }
+    }
+
+    #[test]
+    fn a_started_layer_is_computed_when_it_is_finished() {
+        let chain = Chain::new(&[true, true], 0);
+        let (board, log) = Board::new();
+        let mut driver = Driver::new(board, &mut []);
+        driver.upload(0, INPUT, &pixels()).unwrap();
+        for (index, job) in chain.jobs().into_iter().enumerate() {
+            driver.start(&[job]).unwrap();
+            assert_eq!(log.borrow().computed, index);
+        }
+        driver.finish().unwrap();
+        assert!(driver.ram() == chain.expected());
+
+        log.borrow_mut().stuck_after = Some(2);
+        driver.start(&chain.jobs()[..1]).unwrap();
+        assert_eq!(driver.finish().unwrap_err().kind(), Kind::Accelerator);
+        driver.finish().unwrap();
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub use simulator::Simulator;
 
 /// What computes KPU layers: the chip's KPU or the simulator.
 ///
-/// A call returns when its work is done; several jobs in one call let hardware queue them.
+/// A call but [`start`](Self::start) returns when its work is done; several jobs in one call let
+/// hardware queue them.
 pub trait Accelerator {
     /// KPU RAM, once every layer is done.
     fn ram(&mut self) -> &mut [u8];
@@ -48,6 +49,18 @@ pub trait Accelerator {
     /// node, for only the caller knows it; that of a job that does not finish
     /// ([`Kind::Accelerator`]) has as its second value the first job not known to have finished.
     fn run(&mut self, jobs: &[Job<'_>]) -> Result<()>;
+
+    /// As [`run`](Self::run), but the last layers may still be computed when this returns. Until
+    /// [`finish`](Self::finish) their parameters stay as they are, and nothing else is called but
+    /// this.
+    fn start(&mut self, jobs: &[Job<'_>]) -> Result<()> {
+        self.run(jobs)
+    }
+
+    /// Waits for the layers that were started; errors as those of [`run`](Self::run).
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// One layer with its parameters.

@@ -79,6 +79,16 @@ fn own_conversion(metadata: &Metadata) -> Conversion {
     Conversion::range(low, high)
 }
 
+/// The error of the node with this index and offset.
+fn at(error: Error, (index, offset): (u32, usize)) -> Error {
+    error.at_node(index).at(offset as u64)
+}
+
+/// Waits for the KPU, which computes the layer of the node with this index and offset.
+fn finish(accelerator: &mut dyn Accelerator, node: (u32, usize)) -> Result<()> {
+    accelerator.finish().map_err(|e| at(e, node))
+}
+
 /// Bytes of the copies that the KPU needs of a layer's parameters.
 fn copies(node: &Node, source: &dyn Source) -> usize {
     if node.kpu_conv().is_none() || source.bytes().is_none() {
@@ -248,15 +258,21 @@ impl<'m> Session<'m> {
 
     fn run(&mut self, accelerator: &mut dyn Accelerator, trace: &mut dyn Trace) -> Result<()> {
         let source = self.memory.source();
+        // Index and offset of the node before, whose layer the KPU computes while this one is read.
+        let mut before = (0, 0);
         for node in self.model.nodes(source).take(self.layers as usize) {
+            finish(accelerator, before)?;
             let node = node?;
+            before = (node.index, node.offset);
             trace.begin(&node)?;
-            run::run(&node, &mut self.memory, accelerator)
-                .map_err(|e| e.at_node(node.index).at(node.offset as u64))?;
-            let (model, memory) = (&self.model, &self.memory);
-            trace.end(&node, Written { model, node: &node, memory, accelerator })?;
+            run::run(&node, &mut self.memory, accelerator).map_err(|e| at(e, before))?;
+            if trace.watches_ends() {
+                finish(accelerator, before)?;
+                let (model, memory) = (&self.model, &self.memory);
+                trace.end(&node, Written { model, node: &node, memory, accelerator })?;
+            }
         }
-        Ok(())
+        finish(accelerator, before)
     }
 
     /// The bytes of an output that lies in main memory or constants.

@@ -21,7 +21,7 @@ use crate::{
     tensor::ImageShape,
 };
 
-/// Runs one node.
+/// Runs one node. The KPU may still compute its layer when this returns.
 #[inline(never)]
 pub(super) fn run(
     node: &Node,
@@ -65,9 +65,12 @@ fn kpu_conv(
     let KpuConv { layer, batches, eight_bit } = *conv;
     let mut job = Job { layer, batch_norm, activation, weights, eight_bit };
     for _ in 0..batches {
-        accelerator.run(core::slice::from_ref(&job))?;
+        accelerator.start(core::slice::from_ref(&job))?;
         job.layer.src_row += rows(layer.input);
         job.layer.dst_row += rows(layer.output);
+    }
+    if !y.is_empty() {
+        accelerator.finish()?;
     }
     for (n, y) in y.chunks_mut(layer.output.elements().max(1)).enumerate() {
         let row = layer.dst_row + n * rows(layer.output);

@@ -16,6 +16,11 @@ pub trait Trace {
         Ok(())
     }
 
+    /// Whether anything is done at a node's end. If not, nodes are not waited for.
+    fn watches_ends(&self) -> bool {
+        true
+    }
+
     /// After a node has run.
     fn end(&mut self, node: &Node, result: Written<'_>) -> Result<()> {
         let (_, _) = (node, result);
@@ -24,7 +29,11 @@ pub trait Trace {
 }
 
 /// Watches nothing.
-impl Trace for () {}
+impl Trace for () {
+    fn watches_ends(&self) -> bool {
+        false
+    }
+}
 
 /// What a node has written.
 pub struct Written<'t> {
