@@ -20,6 +20,7 @@ sections() {
 sections "$1" | while read -r section size symbol; do
     case $symbol in
     '') room=constants ;;
+    OUTLINED_*) room=outlined ;;
     *maix_kpu::*) room=${symbol#*maix_kpu::} room=${room%%[!a-z_]*} ;;
     *libm::*) room=libm ;;
     *::*) room=core ;;
