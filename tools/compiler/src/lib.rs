@@ -83,10 +83,8 @@ pub fn compile(
     options: &Options,
     progress: Progress<'_>,
 ) -> Result<Compiled, Vec<Problem>> {
-    let format = options
-        .input_format
-        .or_else(|| import::InputFormat::detect(model))
-        .ok_or_else(|| vec![import::stranger(model)])?;
+    let format =
+        import::InputFormat::of(model, options.input_format).map_err(|problem| vec![problem])?;
     let imported = import::import(model, format, options.model_folder.as_deref())?;
     let (mut graph, mut warnings) = (imported.graph, imported.warnings);
     let mut passes = Vec::new();

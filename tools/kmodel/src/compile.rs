@@ -265,7 +265,7 @@ enum ReportFormat {
 pub fn run(arguments: &CompileOptions) -> Result<(), Vec<Failure>> {
     let report_format = arguments.report_format().map_err(|e| vec![e])?;
     let options = arguments.options().map_err(|e| vec![e])?;
-    let model = fs::read(&arguments.model).map_err(|e| vec![Failure::file(&arguments.model, e)])?;
+    let model = read(&arguments.model).map_err(|e| vec![e])?;
     let mut bar = ProgressBar::hidden();
     let mut current = None;
     let compiled = kmodel_compiler::compile(&model, &options, &mut |stage, done, all| {
@@ -307,7 +307,15 @@ pub fn run(arguments: &CompileOptions) -> Result<(), Vec<Failure>> {
     Ok(())
 }
 
-fn failure(problem: Problem) -> Failure {
+/// The bytes of a model file; of the folder of a SavedModel, those of the graph in it.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let graph = path.join("saved_model.pb");
+    let path = if graph.is_file() { &graph } else { path };
+    fs::read(path).map_err(|e| Failure::file(path, e))
+}
+
+/// A problem as a failure of the command.
+pub fn failure(problem: Problem) -> Failure {
     let hint = problem.advice.clone();
     let what = Problem { advice: String::new(), ..problem }.to_string();
     Failure::new(what, hint)

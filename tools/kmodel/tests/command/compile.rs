@@ -169,6 +169,13 @@ fn what_cannot_be_compiled_is_said() {
     let text = folder.file("notes.txt", b"hello there");
     let [what, _] = failed(&["compile", &text, &out]);
     assert!(what.contains("TensorFlow Lite"), "{what}");
+    let saved = folder.path("saved");
+    std::fs::create_dir(&saved).unwrap();
+    folder.file("saved/saved_model.pb", b"\x08\x01\x12\x02\x0a\x00");
+    for path in [&saved, &folder.path("saved/saved_model.pb")] {
+        let [what, hint] = failed(&["compile", path, &out, "-i", "tflite"]);
+        assert!(what.contains("SavedModel") && hint.contains("from_saved_model"), "{what} {hint}");
+    }
     let [what, _] = failed(&["compile", &tflite, &out, "--report", "r.txt"]);
     assert!(what.contains("r.txt"), "{what}");
     let usage: [&[&str]; 6] = [
