@@ -50,8 +50,8 @@ pub struct Row {
     pub what: String,
     /// Type and shape.
     pub tensor: String,
-    /// The difference; `None` where there is no counterpart.
-    pub difference: Option<Distance>,
+    /// The difference, or why there is no counterpart.
+    pub difference: Result<Distance, &'static str>,
     /// Whether it is an output.
     pub is_output: bool,
 }
@@ -101,7 +101,7 @@ pub fn run(options: &CompareOptions) -> Result<()> {
     let least = options.least.unwrap_or(default);
     // A NaN counts as a difference.
     let differs =
-        |row: &&Row| row.difference.is_some_and(|d| d.decibels.is_nan() || d.decibels < least);
+        |row: &&Row| row.difference.is_ok_and(|d| d.decibels.is_nan() || d.decibels < least);
     let first = rows.iter().find(differs);
     if options.json {
         print_json(&rows, first, note.as_deref());
@@ -206,7 +206,7 @@ fn row(name: String, what: &str, a: &Value, b: &Value, is_output: bool) -> Row {
         name,
         what: what.to_string(),
         tensor: text::tensor(&a.tensor),
-        difference: Some(Distance::between(&b.numbers(), &a.numbers())),
+        difference: Ok(Distance::between(&b.numbers(), &a.numbers())),
         is_output,
     }
 }
@@ -217,9 +217,9 @@ fn print(rows: &[Row], first: Option<&Row>, note: Option<&str>, least: f64) {
     }
     for Row { name, what, tensor, difference, .. } in rows {
         let difference = match difference {
-            Some(Distance { decibels: f64::INFINITY, .. }) => "equal".to_string(),
-            Some(d) => format!("{:.1} dB, largest difference {}", d.decibels, d.largest),
-            None => "no counterpart".to_string(),
+            Ok(Distance { decibels: f64::INFINITY, .. }) => "equal".to_string(),
+            Ok(d) => format!("{:.1} dB, largest difference {}", d.decibels, d.largest),
+            Err(why) => format!("no counterpart: {why}"),
         };
         say!("{name:<9} {tensor:<24} {difference:<40} {what}");
     }
@@ -234,14 +234,15 @@ fn print_json(rows: &[Row], first: Option<&Row>, note: Option<&str>) {
     let rows: Vec<Json> = rows
         .iter()
         .map(|row| {
-            let decibels = row.difference.map(|d| d.decibels);
+            let decibels = row.difference.ok().map(|d| d.decibels);
             json!({
                 "name": row.name,
                 "what": row.what,
                 "tensor": row.tensor,
                 "equal": decibels == Some(f64::INFINITY),
                 "decibels": decibels.filter(|d| d.is_finite()),
-                "largest_difference": row.difference.map(|d| d.largest),
+                "largest_difference": row.difference.ok().map(|d| d.largest),
+                "no_counterpart": row.difference.err(),
             })
         })
         .collect();

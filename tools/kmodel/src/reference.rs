@@ -4,10 +4,12 @@
 //! every tensor of the same shape and takes the one that it comes closest to; bytes are scaled to it
 //! by least squares, since their scale and zero point are not stored either. Each channel is scaled by
 //! itself, because compilers balance channels against each other. The KPU's images may have pixels around
-//! the tensor; it is then looked for at each place inside.
+//! the tensor, channels behind it, or be computed at step 1 where the tensor has every second or fourth
+//! pixel; it is then looked for at each place inside.
 
 use crate::{
     compare::{Distance, Row},
+    compile,
     failure::{Failure, Result},
     given::{Fitting, Given},
     machine::{Machine, Recorder, Value},
@@ -23,7 +25,7 @@ use maix_kpu::{
     model::Tensor,
     tensor::{Dtype, ImageShape},
 };
-use std::{fs, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 /// Fewest bytes whose scale can be told from their values.
 const FEWEST: usize = 8;
@@ -33,6 +35,10 @@ const SMALLEST_PLANE: usize = 16;
 const FARTHEST: f64 = 3.0;
 /// A tensor that another node comes closer to by so many decibels is that node's.
 const MUCH_CLOSER: f64 = 10.0;
+/// Why a node has no counterpart though a tensor is near.
+const ANOTHERS: &str = "the nearest tensor is another node's, which comes much closer to it";
+/// Why a node cannot have a counterpart.
+const TOO_FEW: &str = "too few bytes to tell their scale";
 /// Most pixels of a border around a tensor, in each direction.
 const WIDEST_BORDER: usize = 8;
 
@@ -44,13 +50,9 @@ pub struct Reference {
 impl Reference {
     /// Reads a .tflite or .onnx file.
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|e| Failure::file(path, e))?;
-        let format = InputFormat::detect(&bytes).ok_or_else(|| {
-            Failure::new(
-                format!("{}: neither TensorFlow Lite nor ONNX", path.display()),
-                "give the model that the kmodel was compiled from",
-            )
-        })?;
+        let bytes = compile::read(path)?;
+        let format = InputFormat::of(&bytes, None)
+            .map_err(|problem| compile::failure(problem).of(path.display()))?;
         match import::import(&bytes, format, path.parent()) {
             Ok(imported) => Ok(Self { graph: imported.graph }),
             Err(problems) => {
@@ -99,19 +101,22 @@ impl Reference {
         let inputs: Vec<_> = given.iter().map(Given::input).collect();
         let outputs = machine.forward(&inputs, fitting.conversion(), &mut recorder)?;
         let mut rows = Vec::new();
-        let counterparts: Vec<Option<(usize, Distance)>> =
+        let counterparts: Vec<Result<(usize, Distance), &str>> =
             recorder.nodes.iter().map(|(_, value)| self.closest(value, &known)).collect();
         for (index, (operator, value)) in recorder.nodes.iter().enumerate() {
-            let closest = counterparts[index].filter(|(id, distance)| {
-                let others = counterparts.iter().flatten().filter(|(other, _)| other == id);
+            let closest = counterparts[index].and_then(|(id, distance)| {
+                let others = counterparts.iter().flatten().filter(|(other, _)| *other == id);
                 let nearest = others.map(|(_, d)| d.decibels).fold(f64::MIN, f64::max);
-                nearest < distance.decibels + MUCH_CLOSER
+                match nearest < distance.decibels + MUCH_CLOSER {
+                    true => Ok((id, distance)),
+                    false => Err(ANOTHERS),
+                }
             });
             rows.push(Row {
                 name: format!("node {index}"),
                 what: match closest {
-                    Some((id, _)) => format!("{operator}: {}", self.graph.tensors[id].name),
-                    None => operator.to_string(),
+                    Ok((id, _)) => format!("{operator}: {}", self.graph.tensors[id].name),
+                    Err(_) => operator.to_string(),
                 },
                 tensor: text::tensor(&value.tensor),
                 difference: closest.map(|(_, distance)| distance),
@@ -128,18 +133,31 @@ impl Reference {
                     value.tensor.image().plane(),
                     value.numbers(),
                     expected,
-                ),
+                )
+                .ok_or(if value.tensor.elements() == expected.len() {
+                    TOO_FEW
+                } else {
+                    "the float model's output has another size"
+                }),
                 is_output: true,
             });
         }
         Ok(rows)
     }
 
-    /// The tensor that a node's result comes closest to: of the same shape, or one that lies in it.
-    fn closest(&self, value: &Value, known: &[(usize, Arc<[f32]>)]) -> Option<(usize, Distance)> {
+    /// The tensor that a node's result comes closest to: of the same shape, or one that lies in it; or
+    /// why there is none.
+    fn closest(
+        &self,
+        value: &Value,
+        known: &[(usize, Arc<[f32]>)],
+    ) -> Result<(usize, Distance), &'static str> {
         let sizes = |dims: &[usize]| dims.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
         let wanted = sizes(&value.tensor.shape);
         let flat = value.tensor.elements();
+        if value.tensor.dtype == Dtype::U8 && flat < FEWEST {
+            return Err(TOO_FEW);
+        }
         let numbers = value.numbers();
         let plane = value.tensor.image().plane();
         let same = known.iter().filter(|(id, _)| {
@@ -148,19 +166,32 @@ impl Reference {
                 || sizes == [flat]
                 || (wanted == [flat] && sizes.iter().product::<usize>() == flat)
         });
-        let same = same.filter_map(|(id, expected)| {
-            Some((*id, distance(value.tensor.dtype, plane, numbers.clone(), expected)?))
-        });
-        nearest(same).or_else(|| {
-            nearest(known.iter().flat_map(|(id, expected)| {
+        let same: Vec<_> = same
+            .filter_map(|(id, expected)| {
+                Some((*id, distance(value.tensor.dtype, plane, numbers.clone(), expected)?))
+            })
+            .collect();
+        let inner = || {
+            known.iter().flat_map(|(id, expected)| {
                 let image = image(&self.graph.tensors[*id].shape);
                 let parts = image.map_or(Vec::new(), |image| inside(value, &numbers, image));
                 parts.into_iter().filter_map(move |part| {
                     let plane = image?.plane();
                     Some((*id, distance(value.tensor.dtype, plane, part, expected)?))
                 })
-            }))
-        })
+            })
+        };
+        let found = match (nearest(same.iter().copied()), nearest(inner())) {
+            (Some(same), Some(inner)) if inner.1.decibels > same.1.decibels + MUCH_CLOSER => {
+                Some(inner)
+            }
+            (same, inner) => same.or(inner),
+        };
+        let none = || match same.is_empty() && inner().next().is_none() {
+            true => "the float model has no tensor of this shape, nor one that lies in it",
+            false => "the float model's tensors of this shape hold other values",
+        };
+        found.ok_or_else(none)
     }
 }
 
@@ -180,33 +211,35 @@ fn image(shape: &[usize]) -> Option<ImageShape> {
     }
 }
 
-/// The parts of an image that a smaller `image` of as many planes may be.
+/// The parts of an image that a smaller `image` may be: its first planes, of these a rectangle, or every
+/// second or fourth pixel of one.
 fn inside(value: &Value, numbers: &[f32], image: ImageShape) -> Vec<Vec<f32>> {
     let whole = value.tensor.image();
-    let (Some(rows), Some(columns)) =
-        (whole.height.checked_sub(image.height), whole.width.checked_sub(image.width))
-    else {
-        return Vec::new();
-    };
-    let border = rows.max(columns);
-    if value.tensor.shape[0] != 1
-        || whole.channels != image.channels
-        || !(1..=WIDEST_BORDER).contains(&border)
-    {
+    if value.tensor.shape[0] != 1 || whole.channels < image.channels {
         return Vec::new();
     }
-    let part = |top: usize, left: usize| {
+    let part = |[top, left]: [usize; 2], step: usize| {
         let lines = (0..image.channels * image.height).flat_map(move |line| {
             let (plane, y) = (line / image.height, line % image.height);
-            let start = (plane * whole.height + top + y) * whole.width + left;
-            &numbers[start..start + image.width]
+            let start = (plane * whole.height + top + y * step) * whole.width + left;
+            (0..image.width).map(move |x| numbers[start + x * step])
         });
-        lines.copied().collect()
+        lines.collect()
     };
-    (0..=rows)
-        .flat_map(|top| (0..=columns).map(move |left| (top, left)))
-        .map(|(t, l)| part(t, l))
-        .collect()
+    let parts = [1, 2, 4].into_iter().flat_map(|step| {
+        // What is left of the image where the part begins at its corner.
+        let room = |whole: usize, part: usize| whole.checked_sub((part.max(1) - 1) * step + 1);
+        let rooms = room(whole.height, image.height).zip(room(whole.width, image.width));
+        let fits = |&(rows, columns): &(usize, usize)| {
+            let exact = [rows, columns, whole.channels - image.channels] == [0; 3];
+            rows.max(columns) <= WIDEST_BORDER && !(step == 1 && exact)
+        };
+        let places = rooms.filter(fits).into_iter().flat_map(|(rows, columns)| {
+            (0..=rows).flat_map(move |top| (0..=columns).map(move |left| [top, left]))
+        });
+        places.map(move |place| (place, step))
+    });
+    parts.map(|(place, step)| part(place, step)).collect()
 }
 
 /// The numbers that a kmodel's input stands for.
@@ -274,7 +307,13 @@ mod tests {
         assert_eq!(parts.len(), 6);
         assert_eq!(parts[4], [6.0, 7.0, 8.0, 11.0, 12.0, 13.0, 16.0, 17.0, 18.0]);
         assert!(inside(&value, &value.numbers(), ImageShape::new(1, 4, 5)).is_empty());
-        assert!(inside(&value, &value.numbers(), ImageShape::new(2, 3, 3)).is_empty());
+        let parts = inside(&value, &value.numbers(), ImageShape::new(1, 2, 2));
+        assert!(parts.contains(&vec![6.0, 8.0, 16.0, 18.0]), "every second pixel: {parts:?}");
+        let tensor = Tensor { shape: [1, 2, 2, 5], ..tensor };
+        let value = Value { tensor, bytes: (0..20).collect() };
+        let first_plane: Vec<f32> = (0..10u8).map(f32::from).collect();
+        assert_eq!(inside(&value, &value.numbers(), ImageShape::new(1, 2, 5)), [first_plane]);
+        assert!(inside(&value, &value.numbers(), ImageShape::new(3, 2, 3)).is_empty());
     }
 
     #[test]

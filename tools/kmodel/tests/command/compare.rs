@@ -46,6 +46,39 @@ fn models_with_other_nodes_are_compared_by_their_outputs() {
     assert!(what.contains("different inputs"), "{what}");
 }
 
+/// Layers that the KPU computes at step 1 and thins out, and images with a border.
+#[test]
+fn nodes_of_other_sizes_find_the_tensor_inside() {
+    let picture = std::fs::read_dir(example("rubbish/calibration")).unwrap().next().unwrap();
+    let report = json(&[
+        "compare",
+        &example("rubbish/rubbish_uint8.kmodel"),
+        "--against",
+        &example("rubbish/rubbish.tflite"),
+        "--input",
+        picture.unwrap().path().to_str().unwrap(),
+        "--json",
+    ]);
+    for row in report["rows"].as_array().unwrap() {
+        assert!(row["decibels"].as_f64().is_some_and(|decibels| decibels > 15.0), "{row}");
+        assert!(row["no_counterpart"].is_null(), "{row}");
+    }
+}
+
+#[test]
+fn a_node_without_counterpart_says_why() {
+    let Some(pair) = test_data("pairs/seg_003") else { return };
+    let [kmodel, tflite] =
+        ["model.kmodel", "model.tflite"].map(|name| pair.join(name).to_str().unwrap().to_string());
+    let report = json(&["compare", &kmodel, "--against", &tflite, "--json"]);
+    let rows = report["rows"].as_array().unwrap();
+    let lost: Vec<_> = rows.iter().filter(|row| row["decibels"].is_null()).collect();
+    assert!(!lost.is_empty());
+    for row in lost {
+        assert!(row["equal"] == true || row["no_counterpart"].as_str().is_some(), "{row}");
+    }
+}
+
 #[test]
 fn each_node_is_measured_against_the_float_model() {
     let tflite = example("mnist/mnist.tflite");
