@@ -1,5 +1,5 @@
-//! Packs the texts of errors to half their size: a byte from 128 on stands for two others. The
-//! reader is `src/error/packed.rs`.
+//! Packs the texts of errors to half their size: many bytes stand for two others. The reader is
+//! `src/error/packed.rs`.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,10 @@ macro_rules! whats {
 include!("../src/error/kinds.rs");
 include!("../src/error/whats.rs");
 
+/// What is taken from a character, of space to z, to make it follow the placeholders.
+const SHIFT: u8 = b' ' - 4;
 /// The first byte that stands for two.
-const FIRST: u8 = 128;
+const FIRST: u8 = b'z' - SHIFT + 1;
 
 /// The pairs, filled up to all that bytes can name, and behind them the texts: of kinds, their
 /// hints, and of parts, each ended by a zero byte.
@@ -39,8 +41,13 @@ pub fn packed() -> Vec<u8> {
 
 /// A text's bytes, each placeholder one of them.
 fn bytes(text: &str) -> Vec<u8> {
-    assert!(text.is_ascii(), "{text}");
-    text.replace("{what}", "\x01").replace("{0}", "\x02").replace("{1}", "\x03").into_bytes()
+    let text = text.replace("{what}", "\x01").replace("{0}", "\x02").replace("{1}", "\x03");
+    let shifted = |byte| match byte {
+        ..4 => byte,
+        b' '..=b'z' => byte - SHIFT,
+        _ => panic!("only the characters from space to z are packed: {text}"),
+    };
+    text.bytes().map(shifted).collect()
 }
 
 fn most_common(texts: &[Vec<u8>]) -> [u8; 2] {
@@ -48,7 +55,7 @@ fn most_common(texts: &[Vec<u8>]) -> [u8; 2] {
     for pair in texts.iter().flat_map(|text| text.windows(2)) {
         *counts.entry([pair[0], pair[1]]).or_insert(0) += 1;
     }
-    counts.into_iter().max_by_key(|&(_, count)| count).map_or([b' '; 2], |(pair, _)| pair)
+    counts.into_iter().max_by_key(|&(_, count)| count).map_or([b' ' - SHIFT; 2], |(pair, _)| pair)
 }
 
 fn replaced(text: &[u8], pair: [u8; 2], byte: u8) -> Vec<u8> {

@@ -1,5 +1,6 @@
-//! Reads the texts of the tables as `build/texts.rs` packed them: a byte from 128 on stands for two
-//! others, so that a chip keeps half of the bytes.
+//! Reads the texts of the tables as `build/texts.rs` packed them: bytes below 4 are placeholders,
+//! then come the characters from space to z, and all others stand for two bytes, so that a chip keeps
+//! half of the bytes.
 
 use super::Kind;
 
@@ -9,6 +10,12 @@ const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/texts.bin"));
 pub(super) const WHAT: u8 = 1;
 pub(super) const FIRST: u8 = 2;
 pub(super) const SECOND: u8 = 3;
+/// What is added to a byte to make a character of it.
+const SHIFT: u8 = b' ' - 4;
+/// The first byte that stands for two.
+const FIRST_PAIR: u8 = b'z' - SHIFT + 1;
+/// Bytes of all pairs.
+const PAIRS: usize = 2 * (256 - FIRST_PAIR as usize);
 
 /// A text of one of the tables.
 pub(super) enum Text {
@@ -25,21 +32,25 @@ impl Text {
             Self::Hint(kind) => Kind::ALL.len() + kind as usize,
             Self::What(what) => 2 * Kind::ALL.len() + usize::from(what),
         };
-        let texts = PACKED.get(256..).unwrap_or_default();
-        for &byte in texts.split(|&byte| byte == 0).nth(index).unwrap_or_default() {
-            expand(byte, out);
+        let mut before = index;
+        for &byte in PACKED.iter().skip(PAIRS) {
+            match (byte, before) {
+                (0, 0) => return,
+                (0, _) => before -= 1,
+                (_, 0) => expand(byte, out),
+                _ => {}
+            }
         }
     }
 }
 
-/// What a byte stands for; the bytes of a pair are always lower.
-fn expand(byte: u8, out: &mut dyn FnMut(u8)) {
-    let pair = byte.checked_sub(128).map(|pair| usize::from(pair) * 2);
-    match pair.and_then(|pair| PACKED.get(pair..pair + 2)) {
-        Some(&[first, second]) => {
-            expand(first, out);
-            expand(second, out);
-        }
-        _ => out(byte),
+/// Hands what a byte stands for to `out`; the bytes of a pair are always lower.
+fn expand(mut byte: u8, out: &mut dyn FnMut(u8)) {
+    while let Some(pair) = byte.checked_sub(FIRST_PAIR) {
+        let [first, second] =
+            PACKED.as_chunks().0.get(usize::from(pair)).copied().unwrap_or_default();
+        expand(first, out);
+        byte = second;
     }
+    out(if byte > SECOND { byte + SHIFT } else { byte });
 }
