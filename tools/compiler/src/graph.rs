@@ -77,6 +77,11 @@ pub enum Op {
     Binary(BinaryOp),
     /// A function of each element alone.
     Map(Expr),
+    /// `max(x, 0) + slope * min(x, 0)` over N, C, H, W.
+    PRelu {
+        /// One number a channel.
+        slopes: Vec<f32>,
+    },
     /// Reduction of some axes to 1.
     Reduce {
         /// How elements are put together.
@@ -328,6 +333,7 @@ impl Op {
                 BinaryOp::Max => "maximum",
             },
             Op::Map(_) => "activation",
+            Op::PRelu { .. } => "prelu",
             Op::Reduce { op, .. } => match op {
                 ReduceOp::Mean => "mean",
                 ReduceOp::Min => "minimum of",

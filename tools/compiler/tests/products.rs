@@ -123,3 +123,51 @@ fn opcodes_that_are_allowed() {
         }
     }
 }
+
+/// PReLU behind a convolution and behind a sum, and tensors that are read by both, stay in KPU RAM.
+#[test]
+fn prelu_stays_in_kpu_ram() {
+    let mut random = Random(87);
+    for case in 0..8 {
+        let size = [random.whole(12, 40), random.whole(12, 70)];
+        let channels = random.whole(17, 40);
+        let shape = [1, size[0], size[1], channels];
+        let mut m = Model::new(&[1, size[0], size[1], 8]);
+        let a = conv(&mut m, &mut random, size, channels);
+        let b = conv(&mut m, &mut random, size, channels);
+        let difference = m.push(41, &[a, b], &shape, &[]);
+        let mut slopes = || {
+            let slopes = (0..channels).map(|_| random.within(-0.5, 1.5)).collect();
+            m.tensor(&[1, 1, channels], Data::Floats(slopes))
+        };
+        let (first, second) = (slopes(), slopes());
+        let p = m.push(54, &[difference, first], &shape, &[]);
+        let sum = m.push(0, &[p, difference], &shape, &[]);
+        m.push(54, &[sum, second], &shape, &[]);
+        let report = check(&format!("prelu_{case}"), &m, Options::default(), 30.0);
+        let cpu = ["binary", "quantized binary", "conv2d"].map(|o| rows(&report, o));
+        assert_eq!((cpu, rows(&report, "KPU upload") <= 1), ([0; 3], true), "{report}");
+    }
+}
+
+/// A tensor that the CPU computes is uploaded beside its positive part; what is too small for the KPU
+/// stays in float.
+#[test]
+fn prelu_of_other_tensors() {
+    let mut random = Random(88);
+    for (case, (size, layers)) in [([24, 20], 2), ([2, 2], 0)].into_iter().enumerate() {
+        let [h, w] = size;
+        let mut m = Model::new(&[1, h, w, 8]);
+        let x = conv(&mut m, &mut random, size, 8);
+        let shape = m.tensor(&[2], Data::Ints(vec![2 * h as i32, 2 * w as i32]));
+        let shape4 = [1, 2 * h, 2 * w, 8];
+        let x = m.push(97, &[x, shape], &shape4, &[]);
+        let shape = m.tensor(&[2], Data::Ints(vec![h as i32, w as i32]));
+        let x = m.push(97, &[x, shape], &[1, h, w, 8], &[]);
+        let slopes = m.tensor(&[1, 1, 8], Data::Floats(random.list(8, 1.0)));
+        m.push(54, &[x, slopes], &[1, h, w, 8], &[]);
+        let report = check(&format!("prelu_other_{case}"), &m, Options::default(), 30.0);
+        let of_input = 1;
+        assert_eq!(rows(&report, "KPU conv2d"), of_input + layers, "{report}");
+    }
+}

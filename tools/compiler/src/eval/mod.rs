@@ -68,6 +68,7 @@ pub fn eval(graph: &Graph, node: &Node, operands: &[&[f32]]) -> Vec<f32> {
             y
         }
         Op::Reduce { op, axes } => reduce(*op, axes, x, shape(0)),
+        Op::PRelu { slopes } => prelu(slopes, x, shape(0)),
         Op::Softmax { axis, beta } => softmax(*axis, *beta, x, shape(0)),
         Op::Pad { pads, value } => shape::pad(pads, *value, x, shape(0), out),
         Op::Concat { axis } => {
@@ -186,6 +187,11 @@ fn reduce(op: ReduceOp, axes: &[usize], x: &[f32], shape: &[usize]) -> Vec<f32> 
         y.iter_mut().for_each(|y| *y *= scale);
     }
     y
+}
+
+fn prelu(slopes: &[f32], x: &[f32], shape: &[usize]) -> Vec<f32> {
+    let planes = x.chunks_exact(shape[2] * shape[3]).zip(slopes.iter().cycle());
+    planes.flat_map(|(plane, a)| plane.iter().map(move |x| x.max(0.0) + a * x.min(0.0))).collect()
 }
 
 fn softmax(axis: usize, beta: f32, x: &[f32], shape: &[usize]) -> Vec<f32> {

@@ -159,8 +159,15 @@ impl Builder {
         }
     }
 
-    /// `max(x, 0) + slope * min(x, 0)`, the slope of each channel its own.
+    /// `max(x, 0) + slope * min(x, 0)`.
     pub fn prelu(&mut self, x: TensorId, slope: TensorId) -> Result<TensorId> {
+        let shape = self.shape(x);
+        let (of_channels, data) = (self.shape(slope), &self.graph.tensors[slope].data);
+        if let (&[_, channels, _, _], Some(slopes)) = (&shape[..], data)
+            && matches!(of_channels[..], [c, 1, 1] | [1, c, 1, 1] if c == channels)
+        {
+            return self.push(Op::PRelu { slopes: slopes.to_vec() }, vec![x], shape);
+        }
         let positive = self.map(x, Expr::relu())?;
         let negative = self.map(x, Expr::X.min(0.0))?;
         let negative = self.binary(BinaryOp::Mul, negative, slope)?;

@@ -45,6 +45,7 @@ impl<'g> Lowering<'g> {
                 let kernel = [self.graph.shape(x)[2], self.graph.shape(x)[3]];
                 self.mean(x, &Window { kernel, ..Window::UNIT }, y)
             }
+            Op::PRelu { slopes } => self.prelu_in_kpu(node, slopes),
             Op::Binary(op) => Ok(self.sum_in_kpu(node, *op)? || self.quantized_binary(node, *op)?),
             Op::Concat { axis } if node.inputs.iter().all(|&id| self.has_bytes(id)) => {
                 if *axis == 1 && self.graph.shape(y).len() == 4 && self.concat_in_kpu(node)? {

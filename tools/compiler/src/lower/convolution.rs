@@ -239,8 +239,17 @@ impl<'g> Lowering<'g> {
         self.moved(id, [0, 0], q)
     }
 
+    /// The layer that takes a function of a tensor, whose bytes stand for the same as the tensor's.
+    pub(super) fn mapped(&self, id: TensorId, function: &Expr) -> KpuLayer {
+        self.parameters(&self.moving(id, [0, 0]), KpuPool::None, 0, function, self.q(id))
+    }
+
     /// The layer that passes on, for each pixel, the one at a distance of at most 1 along each axis.
     pub(super) fn moved(&self, id: TensorId, by: [isize; 2], q: QParam) -> KpuLayer {
+        self.parameters(&self.moving(id, by), KpuPool::None, 0, &Expr::X, q)
+    }
+
+    fn moving(&self, id: TensorId, by: [isize; 2]) -> Plan<'static> {
         let channels = self.planes(id).map_or(1, |p| p.0);
         let (taps, window) = if by == [0, 0] {
             (vec![1.0], Window::UNIT)
@@ -249,7 +258,7 @@ impl<'g> Lowering<'g> {
             taps[(4 + 3 * by[0] + by[1]) as usize] = 1.0;
             (taps, Window { kernel: [3, 3], ..Window::UNIT })
         };
-        let plan = Plan {
+        Plan {
             input: id,
             weights: taps.repeat(channels).into(),
             bias: vec![0.0; channels].into(),
@@ -259,8 +268,7 @@ impl<'g> Lowering<'g> {
             range: self.q(id).range(),
             pool: KpuPool::None,
             output: id,
-        };
-        self.parameters(&plan, KpuPool::None, 0, &Expr::X, q)
+        }
     }
 
     /// Smallest and largest value that a tensor takes.

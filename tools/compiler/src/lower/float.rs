@@ -72,6 +72,7 @@ impl<'g> Lowering<'g> {
                 self.homes[node.output].float = Some(value);
                 Ok(())
             }
+            Op::PRelu { slopes } => self.float_prelu(node, slopes),
             Op::Reduce { op, .. } => {
                 let input = self.float(x)?;
                 self.define_float(StepOp::Reduce { op: *op }, vec![input], node.output)
@@ -211,6 +212,18 @@ impl<'g> Lowering<'g> {
         let moved = self.push(StepOp::Transpose { perm: perm4 }, vec![source], dtype, to, Some(y));
         let shape = self.shape(y)?;
         Ok(if shape == to { moved } else { self.program.alias(moved, shape, Some(y)) })
+    }
+
+    fn float_prelu(&mut self, node: &'g Node, slopes: &[f32]) -> Result<(), Problem> {
+        let input = self.float(node.inputs[0])?;
+        let shape = self.shape(node.output)?;
+        let positive = self.function(&Expr::relu(), input, None);
+        let negative = self.function(&Expr::X.min(0.0), input, None);
+        let slopes = self.program.constant([1, slopes.len(), 1, 1], slopes);
+        let product = StepOp::Binary { op: BinaryOp::Mul, clamp: FULL };
+        let negative = self.push(product, vec![negative, slopes], Dtype::F32, shape, None);
+        let (clamp, y) = self.clamp_behind(node.output);
+        self.define_float(StepOp::Binary { op: BinaryOp::Add, clamp }, vec![positive, negative], y)
     }
 
     /// The softmax of the chip goes over the innermost axis; another one is brought there and back.

@@ -14,10 +14,11 @@ use maix_kpu::{
 use super::{Frame, KpuHome, Lowering, convolution::is_handy};
 use crate::{
     estimate::{Clocks, Work},
+    expr::Expr,
     graph::{BinaryOp, Graph, Node, Op, TensorId},
     optimize::wide::MAX_CHANNELS,
     problem::Problem,
-    program::{KpuLayer, Place, ValueId},
+    program::{KpuLayer, Place, StepOp, ValueId},
     quantize::{QParam, kpu::Convolution},
 };
 
@@ -51,7 +52,9 @@ impl Joins {
             if lowering.float.contains(&at) {
                 continue;
             }
-            let Some((join, q)) = concatenation(lowering, node).or_else(|| sum(lowering, node))
+            let Some((join, q)) = concatenation(lowering, node)
+                .or_else(|| sum(lowering, node))
+                .or_else(|| prelu(lowering, node))
             else {
                 continue;
             };
@@ -79,10 +82,10 @@ fn concatenation(lowering: &Lowering<'_>, node: &Node) -> Option<(Join, Option<Q
             Some(*next - graph.shape(id)[1])
         })
         .collect();
-    let feeds_kpu = graph
-        .nodes
-        .iter()
-        .any(|n| n.inputs.contains(&y) && matches!(n.op, Op::Conv2d(_) | Op::Map(_) | Op::Pool(_)));
+    let feeds_kpu = graph.nodes.iter().any(|n| {
+        n.inputs.contains(&y)
+            && matches!(n.op, Op::Conv2d(_) | Op::Map(_) | Op::Pool(_) | Op::PRelu { .. })
+    });
     let fits = rows(ImageShape::new(channels, h, w)) <= KPU_RAM_ROWS / 2;
     let aligned = firsts.iter().all(|first| first.is_multiple_of(RowLayout::of(w).group));
     (matches!(node.op, Op::Concat { axis: 1 })
@@ -101,20 +104,43 @@ fn sum(lowering: &Lowering<'_>, node: &Node) -> Option<(Join, Option<QParam>)> {
     let (&[a, b], Op::Binary(BinaryOp::Add | BinaryOp::Sub)) = (&node.inputs[..], &node.op) else {
         return None;
     };
+    let there =
+        [a, b].iter().all(|&id| is_made_by_kpu(graph, id) && !lowering.spilled.contains(&id));
+    let same = a != b && graph.shape(a) == graph.shape(b);
+    if !same || !there {
+        return None;
+    }
+    // Both operands to main memory, and the sum.
+    Some((side_by_side(graph, a, 3)?, None))
+}
+
+/// A tensor beside its positive part.
+fn prelu(lowering: &Lowering<'_>, node: &Node) -> Option<(Join, Option<QParam>)> {
+    let (graph, x) = (lowering.graph, node.inputs[0]);
+    if !matches!(node.op, Op::PRelu { .. }) || lowering.spilled.contains(&x) {
+        return None;
+    }
+    // The CPU takes the positive and the negative part, multiplies and adds.
+    Some((side_by_side(graph, x, 4)?, None))
+}
+
+/// The image of two tensors shaped as `a` for a 1x1 convolution over both, if the KPU can have it and
+/// takes less time than the CPU for `passes` over one of them.
+fn side_by_side(graph: &Graph, a: TensorId, passes: usize) -> Option<Join> {
     let &[1, channels, h, w] = graph.shape(a) else { return None };
     let second = channels.next_multiple_of(RowLayout::of(w).group);
     let whole = second + channels;
     let input = ImageShape::new(whole, h.max(4), w.max(4));
     let layer = Layer::new(input, channels, Kernel::K1x1, false, Pool::None, true).ok()?;
     let on_kpu = Work::Kpu { layer, eight_bit: true, batches: 1 }.milliseconds(Clocks::USUAL);
-    // Both operands to main memory, and the sum.
-    let on_cpu = Work::Simple(3 * (channels * h * w) as u64).milliseconds(Clocks::USUAL);
+    let on_cpu = Work::Simple((passes * channels * h * w) as u64).milliseconds(Clocks::USUAL);
     let fits = rows(ImageShape::new(whole + channels, h, w)) <= KPU_RAM_ROWS;
-    let same = a != b && graph.shape(a) == graph.shape(b);
-    let there =
-        [a, b].iter().all(|&id| is_made_by_kpu(graph, id) && !lowering.spilled.contains(&id));
-    (same && there && fits && whole <= MAX_CHANNELS && on_kpu < on_cpu)
-        .then(|| (Join { tensor: a, channels: whole, firsts: vec![0, second], image: None }, None))
+    (fits && whole <= MAX_CHANNELS && on_kpu < on_cpu).then(|| Join {
+        tensor: a,
+        channels: whole,
+        firsts: vec![0, second],
+        image: None,
+    })
 }
 
 /// Whether a tensor is likely to come from a KPU layer.
@@ -123,7 +149,10 @@ fn is_made_by_kpu(graph: &Graph, id: TensorId) -> bool {
         let node = &graph.nodes[at];
         match &node.op {
             Op::Conv2d(conv) => is_handy(&conv.window),
-            Op::Map(_) | Op::Pool(_) | Op::Binary(BinaryOp::Add | BinaryOp::Sub) => {
+            Op::Map(_)
+            | Op::PRelu { .. }
+            | Op::Pool(_)
+            | Op::Binary(BinaryOp::Add | BinaryOp::Sub) => {
                 node.inputs.iter().all(|&x| is_made_by_kpu(graph, x))
             }
             _ => false,
@@ -140,7 +169,7 @@ impl<'g> Lowering<'g> {
             && self.homes[id].kpu.is_none_or(|home| home.frame.size != [image.height, image.width])
             && let Some(whole) = self.joined_image(node, [image.height, image.width])
         {
-            return self.part_of(whole, id, image, first);
+            return self.part_of(whole, Some(id), image, first);
         }
         let shape = [1, image.channels, image.height, image.width];
         self.program.value(Dtype::U8, shape, Place::Kpu, tensor)
@@ -168,12 +197,12 @@ impl<'g> Lowering<'g> {
     fn part_of(
         &mut self,
         whole: ValueId,
-        id: TensorId,
+        tensor: Option<TensorId>,
         image: ImageShape,
         first: usize,
     ) -> ValueId {
         let shape = [1, image.channels, image.height, image.width];
-        let value = self.program.value(Dtype::U8, shape, Place::Kpu, Some(id));
+        let value = self.program.value(Dtype::U8, shape, Place::Kpu, tensor);
         self.program.values[value].within = Some((whole, rows_before(first, image)));
         value
     }
@@ -191,12 +220,16 @@ impl<'g> Lowering<'g> {
         let Some(whole) = self.joined_image(self.at, frame.size) else { return Ok(None) };
         for (&id, first) in node.inputs.iter().zip(firsts) {
             let image = ImageShape::new(self.graph.shape(id)[1], frame.size[0], frame.size[1]);
+            // What comes from main memory is uploaded to its place.
+            if self.homes[id].kpu.is_none() && !self.spilled.contains(&id) {
+                self.in_kpu(id, frame)?;
+            }
             let place = Some((whole, rows_before(first, image)));
             let in_place = self.homes[id].kpu.is_some_and(|home| {
                 home.frame == frame && self.program.values[home.value].within == place
             });
             if !in_place {
-                let image = self.part_of(whole, id, image, first);
+                let image = self.part_of(whole, Some(id), image, first);
                 self.copy(id, frame, q.unwrap_or(self.q(id)), image)?;
             }
         }
@@ -230,14 +263,45 @@ impl<'g> Lowering<'g> {
             return Ok(false);
         }
         let Some((source, frame)) = self.join(node, None)? else { return Ok(false) };
+        let sign = if op == BinaryOp::Sub { -1.0 } else { 1.0 };
+        self.weighted_sum(node, source, frame, [a, b], &|_| [1.0, sign])
+    }
+
+    /// `max(x, 0) + slope * min(x, 0)` as `slope * x + (1 - slope) * max(x, 0)`: the KPU makes the
+    /// positive part beside the tensor, and a 1x1 convolution adds up both.
+    pub(super) fn prelu_in_kpu(&mut self, node: &'g Node, slopes: &[f32]) -> Result<bool, Problem> {
+        let x = node.inputs[0];
+        if !self.has_bytes(x) {
+            return Ok(false);
+        }
+        let Some((source, frame)) = self.join(node, None)? else { return Ok(false) };
+        let first = self.joins.joins[&self.at].firsts[1];
+        let image = ImageShape::new(slopes.len(), frame.size[0], frame.size[1]);
+        let positive = self.part_of(source, None, image, first);
+        let layer = self.mapped(x, &Expr::relu());
+        let whole = self.in_kpu(x, frame)?;
+        self.step(StepOp::Kpu(Box::new(layer)), vec![whole], vec![positive]);
+        let weights = |channel: usize| [slopes[channel], 1.0 - slopes[channel]];
+        self.weighted_sum(node, source, frame, [x, x], &weights)
+    }
+
+    /// The sum of two tensors that lie side by side, each channel of them times its weight.
+    fn weighted_sum(
+        &mut self,
+        node: &'g Node,
+        source: ValueId,
+        frame: Frame,
+        [a, b]: [TensorId; 2],
+        weights_of: &dyn Fn(usize) -> [f32; 2],
+    ) -> Result<bool, Problem> {
         let (function, y) = self.function_behind(node.output, |_| true);
         let (channels, inputs) = (self.graph.shape(a)[1], self.program.values[source].shape[1]);
         let second = inputs - channels;
         let (qa, qb) = (self.q(a), self.q(b));
-        let sign = if op == BinaryOp::Sub { -1.0 } else { 1.0 };
         let mut weights = vec![0.0; channels * inputs];
         for (channel, row) in weights.chunks_exact_mut(inputs).enumerate() {
-            (row[channel], row[second + channel]) = (qa.scale, sign * qb.scale);
+            let [of_a, of_b] = weights_of(channel);
+            (row[channel], row[second + channel]) = (of_a * qa.scale, of_b * qb.scale);
         }
         let output = self.q(y);
         let parameters = Convolution {

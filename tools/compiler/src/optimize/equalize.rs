@@ -78,6 +78,7 @@ fn pair(graph: &Graph, second: usize) -> Option<Pair> {
         let producer = graph.producer(t)?;
         match &graph.nodes[producer].op {
             Op::Conv2d(_) => return Some(Pair { first: producer, tensors, ceiling }),
+            Op::PRelu { .. } => {}
             Op::Map(f) if f.is_homogeneous() => {}
             Op::Map(f) => match f.as_clamp()? {
                 (0.0, high) => ceiling = ceiling.min(high),
