@@ -2,39 +2,63 @@
 
 use crate::tensor::{Shape, elements};
 
-/// Copies with a stride per dimension: `y[n][c][h][w] = x[start + n*s0 + c*s1 + h*s2 + w*s3]`.
-fn gather<T: Copy>(
-    start: usize,
-    steps: [isize; 4],
-    shape: &Shape,
-    x: &[T],
-    y: &mut [T],
-) -> Option<()> {
-    (elements(shape)? == y.len()).then_some(())?;
-    let [batches, channels, height, width] = *shape;
-    let [step_n, step_c, step_h, step_w] = steps;
-    let mut rows = y.chunks_exact_mut(width.max(1));
-    let walk = |from: usize, step: isize, i: usize| {
-        from.wrapping_add_signed(step.wrapping_mul(i as isize))
-    };
-    for n in 0..batches {
-        let at = walk(start, step_n, n);
-        for c in 0..channels {
-            let at = walk(at, step_c, c);
-            for h in 0..height {
-                let mut at = walk(at, step_h, h);
-                for y in rows.next()? {
-                    *y = *x.get(at)?;
-                    at = at.wrapping_add_signed(step_w);
+/// Copies a block of elements, whose lines lie together in the output.
+pub(crate) struct Move {
+    /// Shape of the block.
+    pub shape: Shape,
+    /// Its first element in the input, and the distances between neighbours there.
+    pub from: (usize, [isize; 4]),
+    /// The same in the output.
+    pub to: (usize, [isize; 4]),
+    /// Elements of input and output.
+    pub elements: [usize; 2],
+}
+
+impl Move {
+    /// Makes the whole output, from an input of a shape.
+    fn whole(shape: Shape, from: (usize, [isize; 4]), input: &Shape) -> Option<Self> {
+        let elements = [elements(input)?, elements(&shape)?];
+        Some(Self { shape, from, to: (0, strides(&shape)?), elements })
+    }
+
+    /// Calls `line` with where each line of the block begins in the input and in the output.
+    #[inline(never)]
+    fn lines(&self, line: &mut dyn FnMut(usize, usize) -> Option<()>) -> Option<()> {
+        let Self { shape: [batches, channels, height, _], from, to, .. } = *self;
+        let ((from, from_steps), (to, to_steps)) = (from, to);
+        let at = |start: usize, [n_step, c_step, h_step, _]: [isize; 4], [n, c, h]: [usize; 3]| {
+            let steps = [(n, n_step), (c, c_step), (h, h_step)];
+            let add = |at: usize, (i, step): (usize, isize)| {
+                at.wrapping_add_signed(step.wrapping_mul(i as isize))
+            };
+            steps.into_iter().fold(start, add)
+        };
+        for n in 0..batches {
+            for c in 0..channels {
+                for h in 0..height {
+                    line(at(from, from_steps, [n, c, h]), at(to, to_steps, [n, c, h]))?;
                 }
             }
         }
+        Some(())
     }
-    Some(())
+
+    /// Copies from `x` to `y`.
+    pub fn copy<T: Copy>(&self, x: &[T], y: &mut [T]) -> Option<()> {
+        (self.elements == [x.len(), y.len()]).then_some(())?;
+        let ([.., width], (_, [.., step])) = (self.shape, self.from);
+        self.lines(&mut |mut from, to| {
+            for y in y.get_mut(to..)?.get_mut(..width)? {
+                *y = *x.get(from)?;
+                from = from.wrapping_add_signed(step);
+            }
+            Some(())
+        })
+    }
 }
 
 /// Distances between neighbours along each dimension; `None` if the shape is beyond all reason.
-fn strides(shape: &Shape) -> Option<[isize; 4]> {
+pub(crate) fn strides(shape: &Shape) -> Option<[isize; 4]> {
     isize::try_from(elements(shape)?).ok()?;
     let [_, c, h, w] = shape.map(|d| d as isize);
     Some([c.wrapping_mul(h).wrapping_mul(w), h.wrapping_mul(w), w, 1])
@@ -64,21 +88,23 @@ impl Transpose {
         }
         complete.then_some(shape)
     }
+
+    #[inline(never)]
+    fn whole(&self) -> Option<Move> {
+        let strides = strides(&self.input)?;
+        let mut steps = [0; 4];
+        for (step, &from) in steps.iter_mut().zip(&self.permutation) {
+            *step = *strides.get(from)?;
+        }
+        Move::whole(self.output()?, (0, steps), &self.input)
+    }
 }
 
 /// `y[i0][i1][i2][i3] = x[...]`, where dimension `permutation[k]` of `x` has index `ik`.
 ///
 /// Source: docs/formats.md, v4 opcode 0x0C, v3 layer type 20.
-#[inline(never)]
 pub fn transpose<T: Copy>(p: &Transpose, x: &[T], y: &mut [T]) -> Option<()> {
-    let shape = p.output()?;
-    let strides = strides(&p.input)?;
-    (elements(&p.input)? == x.len()).then_some(())?;
-    let mut steps = [0; 4];
-    for (step, &from) in steps.iter_mut().zip(&p.permutation) {
-        *step = *strides.get(from)?;
-    }
-    gather(0, steps, &shape, x, y)
+    p.whole()?.copy(x, y)
 }
 
 /// Options of [`strided_slice`]; each array is by dimension.
@@ -114,21 +140,23 @@ impl StridedSlice {
         }
         Some(shape)
     }
+
+    #[inline(never)]
+    fn whole(&self) -> Option<Move> {
+        let (mut start, mut steps) = (0isize, strides(&self.input)?);
+        for ((step, &begin), &stride) in steps.iter_mut().zip(&self.begin).zip(&self.strides) {
+            start = start.wrapping_add(step.wrapping_mul(begin as isize));
+            *step = step.wrapping_mul(stride as isize);
+        }
+        Move::whole(self.output()?, (start as usize, steps), &self.input)
+    }
 }
 
 /// The elements at `begin`, `begin + stride`, ... before `end`, in every dimension.
 ///
 /// Source: docs/formats.md, v4 opcode 0x0D.
-#[inline(never)]
 pub fn strided_slice<T: Copy>(p: &StridedSlice, x: &[T], y: &mut [T]) -> Option<()> {
-    let shape = p.output()?;
-    (elements(&p.input)? == x.len()).then_some(())?;
-    let (mut start, mut steps) = (0isize, strides(&p.input)?);
-    for ((step, &begin), &stride) in steps.iter_mut().zip(&p.begin).zip(&p.strides) {
-        start = start.wrapping_add(step.wrapping_mul(begin as isize));
-        *step = step.wrapping_mul(stride as isize);
-    }
-    gather(start as usize, steps, &shape, x, y)
+    p.whole()?.copy(x, y)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Padding and cropping.
 
+use super::gather::{Move, strides};
 use super::window::Pad as Edge;
 use crate::tensor::{Shape, elements};
 
@@ -25,53 +26,34 @@ impl Pad {
         elements(&self.input)?;
         Some(shape)
     }
-    /// Calls `row` for each row of the output, with the number of the row of the input that it holds.
+
+    /// The part of the input that is in the output.
     #[inline(never)]
-    fn rows(
-        &self,
-        [x, y]: [usize; 2],
-        row: &mut dyn FnMut(Option<usize>) -> Option<()>,
-    ) -> Option<()> {
-        let output = self.output()?;
-        (elements(&self.input)? == x && elements(&output)? == y).then_some(())?;
-        let ([size_n, size_c, size_h, _], [batches, channels, height, _]) = (self.input, output);
-        let [before_n, before_c, before_h, _] = self.edges.map(|edge| edge.before as isize);
-        let source = |o: usize, before: isize, size: usize| {
-            let i = (o as isize - before) as usize;
-            (i < size).then_some(i)
-        };
-        for n in 0..batches {
-            let n = source(n, before_n, size_n);
-            for c in 0..channels {
-                let plane = n.zip(source(c, before_c, size_c)).map(|(n, c)| n * size_c + c);
-                for h in 0..height {
-                    let line = plane.zip(source(h, before_h, size_h));
-                    row(line.map(|(plane, h)| plane * size_h + h))?;
-                }
-            }
+    fn inside(&self) -> Option<Move> {
+        let (output, input_steps) = (self.output()?, strides(&self.input)?);
+        let (mut shape, to_steps) = ([0; 4], strides(&output)?);
+        let (mut from, mut to) = (0, 0);
+        let edges = self.edges.iter().zip(input_steps.iter().zip(&to_steps));
+        let sizes = shape.iter_mut().zip(self.input.iter().zip(&output));
+        for ((d, (&input, &output)), (edge, (&from_step, &to_step))) in sizes.zip(edges) {
+            let before = edge.before as isize;
+            let (cut, added) = ((-before).max(0) as usize, before.max(0) as usize);
+            *d = input.saturating_sub(cut).min(output.saturating_sub(added));
+            from += cut.wrapping_mul(from_step as usize);
+            to += added.wrapping_mul(to_step as usize);
         }
-        Some(())
+        let elements = [elements(&self.input)?, elements(&output)?];
+        Some(Move { shape, from: (from, input_steps), to: (to, to_steps), elements })
     }
 }
 
 /// `y` is `x`, moved by the edges before it, with `value` around.
 ///
 /// Source: docs/formats.md, v4 opcode 0x05.
-#[inline(never)]
 pub fn pad<T: Copy>(p: &Pad, value: T, x: &[T], y: &mut [T]) -> Option<()> {
-    let ([.., width], [.., out_width]) = (p.input, p.output()?);
-    let [.., edge] = p.edges;
-    let (skip, at) = ((-edge.before).max(0) as usize, edge.before.max(0) as usize);
-    let lengths = [x.len(), y.len()];
-    let mut rows = y.chunks_exact_mut(out_width.max(1));
-    p.rows(lengths, &mut |line| {
-        let row = rows.next()?;
-        row.fill(value);
-        let Some(line) = line else { return Some(()) };
-        let x = x.get(line * width..(line + 1) * width)?;
-        row.iter_mut().skip(at).zip(x.iter().skip(skip)).for_each(|(y, &x)| *y = x);
-        Some(())
-    })
+    let inside = p.inside()?;
+    y.fill(value);
+    inside.copy(x, y)
 }
 
 #[cfg(test)]

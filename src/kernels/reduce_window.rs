@@ -130,7 +130,8 @@ impl Pool {
 /// `y[i] = op(y[i], x[i * step])`
 #[inline(always)]
 fn steps<T: Copy>(y: &mut [T], x: &[T], step: usize, op: impl Fn(T, T) -> T) {
-    each(y, x, step, |y, &x| *y = op(*y, x));
+    let x = x.iter().step_by(step.max(1));
+    y.iter_mut().zip(x).for_each(|(y, &x)| *y = op(*y, x));
 }
 
 /// Each output starts with `init` and takes the elements of its window that lie inside the image;
@@ -149,7 +150,8 @@ pub fn reduce_window(
     p.combine(x, y, init, |y, x, step| match op {
         ReduceOp::Mean | ReduceOp::Sum => steps(y, x, step, |a, b| a + b),
         ReduceOp::Min => steps(y, x, step, min),
-        ReduceOp::Max => steps(y, x, step, max),
+        // The one that models have most.
+        ReduceOp::Max => each(y, x, step, |y, &x| *y = max(*y, x)),
     })?;
     if op == ReduceOp::Mean {
         p.divide(y)?;

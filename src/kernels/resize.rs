@@ -1,6 +1,5 @@
 //! Resizing of images: nearest neighbour and bilinear.
 
-use crate::math::trunc;
 use crate::tensor::{Shape, elements};
 
 /// Options of [`resize_nearest`] and [`resize_bilinear`].
@@ -30,24 +29,54 @@ impl Resize {
         Some(shape)
     }
 
-    /// Calls `line` with each output line, its number in the image, and the image it comes from.
-    fn lines<X, Y>(
+    /// Calls `line` with the two lines of the input that each line of the output lies between, and
+    /// its distance from the first; `lengths` are those of input and output.
+    #[inline(never)]
+    fn lines(
         &self,
-        x: &[X],
-        y: &mut [Y],
-        mut line: impl FnMut(&[X], usize, &mut [Y]) -> Option<()>,
+        lengths: [usize; 2],
+        vertical: Scale,
+        line: &mut dyn FnMut([usize; 2], f32) -> Option<()>,
     ) -> Option<()> {
         let output = self.output()?;
-        (elements(&self.input)? == x.len() && elements(&output)? == y.len()).then_some(())?;
-        let [_, _, height, width] = self.input;
-        let [out_height, out_width] = self.output;
-        let mut rows = y.chunks_exact_mut(out_width.max(1));
-        for image in x.chunks_exact((height * width).max(1)) {
+        (lengths == [elements(&self.input)?, elements(&output)?]).then_some(())?;
+        let [batches, channels, height, width] = self.input;
+        let [out_height, _] = self.output;
+        for image in 0..batches * channels {
             for oy in 0..out_height {
-                line(image, oy, rows.next()?)?;
+                let (near, distance) = vertical.source(oy);
+                line(near.map(|y| (image * height + y) * width), distance)?;
             }
         }
         Some(())
+    }
+}
+
+/// From pixels of the output to those of the input along an axis.
+#[derive(Clone, Copy)]
+struct Scale {
+    factor: f32,
+    /// The last pixel of the input.
+    last: usize,
+}
+
+impl Scale {
+    /// Of an output with at least one pixel.
+    fn new(input: usize, output: usize, align_corners: bool) -> Self {
+        let last = input.saturating_sub(1);
+        let factor = match align_corners && output > 1 {
+            true => last as f32 / (output - 1) as f32,
+            false => input as f32 / output as f32,
+        };
+        Self { factor, last }
+    }
+
+    /// The pixel of the input and the next one, and the distance from the first.
+    #[inline(always)]
+    fn source(self, o: usize) -> ([usize; 2], f32) {
+        let position = o as f32 * self.factor;
+        let whole = position as usize;
+        ([whole.min(self.last), (whole + 1).min(self.last)], position - whole as f32)
     }
 }
 
@@ -57,15 +86,16 @@ impl Resize {
 /// Source: docs/formats.md, v4 opcode 0x0A mode 1, v3 layer types 22 and 23.
 #[inline(never)]
 pub fn resize_nearest<T: Copy>(p: &Resize, x: &[T], y: &mut [T]) -> Option<()> {
-    let [_, _, height, width] = p.input;
-    let [out_height, out_width] = p.output;
-    let source = |o: usize, scale: f32, size: usize| ((o as f32 * scale) as usize).min(size - 1);
-    let vertical = height as f32 / out_height as f32;
-    let horizontal = width as f32 / out_width as f32;
-    p.lines(x, y, |image, oy, row| {
-        let image = image.get(source(oy, vertical, height) * width..)?;
-        for (ox, y) in row.iter_mut().enumerate() {
-            *y = *image.get(source(ox, horizontal, width))?;
+    let ([_, _, height, width], [out_height, out_width]) = (p.input, p.output);
+    let vertical = Scale::new(height, out_height, false);
+    let horizontal = Scale::new(width, out_width, false);
+    let lengths = [x.len(), y.len()];
+    let mut rows = y.chunks_exact_mut(out_width.max(1));
+    p.lines(lengths, vertical, &mut |[line, _], _| {
+        let x = x.get(line..)?;
+        for (ox, y) in rows.next()?.iter_mut().enumerate() {
+            let ([at, _], _) = horizontal.source(ox);
+            *y = *x.get(at)?;
         }
         Some(())
     })
@@ -103,28 +133,15 @@ impl Pixel for u8 {
 /// Source: docs/formats.md, v4 opcode 0x0A mode 0.
 #[inline(never)]
 pub fn resize_bilinear<T: Pixel>(p: &Resize, x: &[T], y: &mut [T]) -> Option<()> {
-    let [_, _, height, width] = p.input;
-    let [out_height, out_width] = p.output;
-    let scale = |input: usize, output: usize| {
-        if p.align_corners && output > 1 {
-            (input - 1) as f32 / (output - 1) as f32
-        } else {
-            input as f32 / output as f32
-        }
-    };
-    // Source pixel, the next one inside the image, and the share of the next one.
-    let source = |o: usize, scale: f32, size: usize| {
-        let position = o as f32 * scale;
-        let whole = position as usize;
-        (whole.min(size - 1), (whole + 1).min(size - 1), position - trunc(position))
-    };
-    p.output()?;
-    let (vertical, horizontal) = (scale(height, out_height), scale(width, out_width));
-    p.lines(x, y, |image, oy, row| {
-        let (y0, y1, dy) = source(oy, vertical, height);
-        let (upper, lower) = (image.get(y0 * width..)?, image.get(y1 * width..)?);
-        for (ox, y) in row.iter_mut().enumerate() {
-            let (x0, x1, dx) = source(ox, horizontal, width);
+    let ([_, _, height, width], [out_height, out_width]) = (p.input, p.output);
+    let vertical = Scale::new(height, out_height, p.align_corners);
+    let horizontal = Scale::new(width, out_width, p.align_corners);
+    let lengths = [x.len(), y.len()];
+    let mut rows = y.chunks_exact_mut(out_width.max(1));
+    p.lines(lengths, vertical, &mut |[upper, lower], dy| {
+        let (upper, lower) = (x.get(upper..)?, x.get(lower..)?);
+        for (ox, y) in rows.next()?.iter_mut().enumerate() {
+            let ([x0, x1], dx) = horizontal.source(ox);
             let mut sum = upper.get(x0)?.to_f32() * ((1.0 - dy) * (1.0 - dx));
             sum += lower.get(x0)?.to_f32() * (dy * (1.0 - dx));
             sum += upper.get(x1)?.to_f32() * ((1.0 - dy) * dx);
