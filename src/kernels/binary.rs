@@ -96,7 +96,7 @@ pub(crate) fn broadcast<T: Copy>(
 ) -> Option<()> {
     (p.elements()? == [a.len(), b.len(), y.len()]).then_some(())?;
     if p.a == p.output && p.b == p.output {
-        pairs(a, b, y, &op);
+        y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (&a, &b))| *y = op(a, b));
         return Some(());
     }
     let [batches, channels, height, width] = p.output;
@@ -106,28 +106,14 @@ pub(crate) fn broadcast<T: Copy>(
             for h in 0..height {
                 let row = rows.next()?;
                 let (a, b) = (line(a, &p.a, [n, c, h])?, line(b, &p.b, [n, c, h])?);
-                match (a, b) {
-                    (a, &[b]) if a.len() >= width => {
-                        row.iter_mut().zip(a).for_each(|(y, &a)| *y = op(a, b));
-                    }
-                    (a, b) if a.len() >= width && b.len() >= width => pairs(a, b, row, &op),
-                    ([first_a, ..], [first_b, ..]) => {
-                        for (w, y) in row.iter_mut().enumerate() {
-                            *y = op(*a.get(w).unwrap_or(first_a), *b.get(w).unwrap_or(first_b));
-                        }
-                    }
-                    _ => return None,
+                let (first_a, first_b) = (a.first()?, b.first()?);
+                for (w, y) in row.iter_mut().enumerate() {
+                    *y = op(*a.get(w).unwrap_or(first_a), *b.get(w).unwrap_or(first_b));
                 }
             }
         }
     }
     Some(())
-}
-
-fn pairs<T: Copy>(a: &[T], b: &[T], y: &mut [T], op: &impl Fn(T, T) -> T) {
-    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-        *y = op(a, b);
-    }
 }
 
 /// The innermost line of an operand at an index of the output.

@@ -33,14 +33,13 @@ impl Pad {
         let (output, input_steps) = (self.output()?, strides(&self.input)?);
         let (mut shape, to_steps) = ([0; 4], strides(&output)?);
         let (mut from, mut to) = (0, 0);
-        let edges = self.edges.iter().zip(input_steps.iter().zip(&to_steps));
-        let sizes = shape.iter_mut().zip(self.input.iter().zip(&output));
-        for ((d, (&input, &output)), (edge, (&from_step, &to_step))) in sizes.zip(edges) {
-            let before = edge.before as isize;
-            let (cut, added) = ((-before).max(0) as usize, before.max(0) as usize);
-            *d = input.saturating_sub(cut).min(output.saturating_sub(added));
-            from += cut.wrapping_mul(from_step as usize);
-            to += added.wrapping_mul(to_step as usize);
+        for d in 0..4 {
+            let before = self.edges[d].before as isize;
+            let (cut, added) = ((-before).max(0), before.max(0));
+            let left = self.input[d].saturating_sub(cut as usize);
+            shape[d] = left.min(output[d].saturating_sub(added as usize));
+            from += cut.wrapping_mul(input_steps[d]) as usize;
+            to += added.wrapping_mul(to_steps[d]) as usize;
         }
         let elements = [elements(&self.input)?, elements(&output)?];
         Some(Move { shape, from: (from, input_steps), to: (to, to_steps), elements })

@@ -76,12 +76,9 @@ pub fn reduce(p: &Reduce, x: &[f32], y: &mut [f32]) -> Option<()> {
         for c in 0..channels {
             for h in 0..height {
                 let row = broadcast_row([n, c, h], dims);
-                let (first, others) = y.get_mut(row * out_width..)?.split_first_mut()?;
+                let y = y.get_mut(row * out_width..)?;
                 for (w, &x) in rows.next()?.iter().enumerate() {
-                    let y = match w {
-                        1.. if w < *out_width => others.get_mut(w - 1)?,
-                        _ => &mut *first,
-                    };
+                    let y = y.get_mut(if w < *out_width { w } else { 0 })?;
                     *y = p.op.apply(*y, x);
                 }
             }

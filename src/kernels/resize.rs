@@ -29,23 +29,25 @@ impl Resize {
         Some(shape)
     }
 
-    /// Calls `line` with the two lines of the input that each line of the output lies between, and
-    /// its distance from the first; `lengths` are those of input and output.
+    /// Calls `line` for each line of the output: with the two lines of the input that it lies between,
+    /// its distance from the first, and the way along the line. `lengths` are those of input and output.
     #[inline(never)]
     fn lines(
         &self,
         lengths: [usize; 2],
-        vertical: Scale,
-        line: &mut dyn FnMut([usize; 2], f32) -> Option<()>,
+        align_corners: bool,
+        line: &mut dyn FnMut([usize; 2], f32, Scale) -> Option<()>,
     ) -> Option<()> {
         let output = self.output()?;
         (lengths == [elements(&self.input)?, elements(&output)?]).then_some(())?;
         let [batches, channels, height, width] = self.input;
-        let [out_height, _] = self.output;
+        let [out_height, out_width] = self.output;
+        let vertical = Scale::new(height, out_height, align_corners);
+        let horizontal = Scale::new(width, out_width, align_corners);
         for image in 0..batches * channels {
             for oy in 0..out_height {
                 let (near, distance) = vertical.source(oy);
-                line(near.map(|y| (image * height + y) * width), distance)?;
+                line(near.map(|y| (image * height + y) * width), distance, horizontal)?;
             }
         }
         Some(())
@@ -86,12 +88,10 @@ impl Scale {
 /// Source: docs/formats.md, v4 opcode 0x0A mode 1, v3 layer types 22 and 23.
 #[inline(never)]
 pub fn resize_nearest<T: Copy>(p: &Resize, x: &[T], y: &mut [T]) -> Option<()> {
-    let ([_, _, height, width], [out_height, out_width]) = (p.input, p.output);
-    let vertical = Scale::new(height, out_height, false);
-    let horizontal = Scale::new(width, out_width, false);
+    let [_, out_width] = p.output;
     let lengths = [x.len(), y.len()];
     let mut rows = y.chunks_exact_mut(out_width.max(1));
-    p.lines(lengths, vertical, &mut |[line, _], _| {
+    p.lines(lengths, false, &mut |[line, _], _, horizontal| {
         let x = x.get(line..)?;
         for (ox, y) in rows.next()?.iter_mut().enumerate() {
             let ([at, _], _) = horizontal.source(ox);
@@ -133,12 +133,10 @@ impl Pixel for u8 {
 /// Source: docs/formats.md, v4 opcode 0x0A mode 0.
 #[inline(never)]
 pub fn resize_bilinear<T: Pixel>(p: &Resize, x: &[T], y: &mut [T]) -> Option<()> {
-    let ([_, _, height, width], [out_height, out_width]) = (p.input, p.output);
-    let vertical = Scale::new(height, out_height, p.align_corners);
-    let horizontal = Scale::new(width, out_width, p.align_corners);
+    let [_, out_width] = p.output;
     let lengths = [x.len(), y.len()];
     let mut rows = y.chunks_exact_mut(out_width.max(1));
-    p.lines(lengths, vertical, &mut |[upper, lower], dy| {
+    p.lines(lengths, p.align_corners, &mut |[upper, lower], dy, horizontal| {
         let (upper, lower) = (x.get(upper..)?, x.get(lower..)?);
         for (ox, y) in rows.next()?.iter_mut().enumerate() {
             let ([x0, x1], dx) = horizontal.source(ox);
