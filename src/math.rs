@@ -67,17 +67,22 @@ pub fn round_to_u8(x: f32) -> u8 {
 
 /// Sine of `x` radians; NaN for infinities.
 pub fn sin(x: f32) -> f32 {
-    let (quadrant, r) = reduce(x.abs());
-    let y = if quadrant & 1 == 0 { sin_near_zero(r) } else { cos_near_zero(r) };
-    let y = if quadrant & 2 == 0 { y } else { -y };
+    let y = sin_of_quadrants(x, 0);
     if x.is_sign_negative() { -y } else { y }
 }
 
 /// Cosine of `x` radians; NaN for infinities.
 pub fn cos(x: f32) -> f32 {
+    sin_of_quadrants(x, 1)
+}
+
+/// Sine of `|x| + more * pi/2`.
+#[inline(never)]
+fn sin_of_quadrants(x: f32, more: u32) -> f32 {
     let (quadrant, r) = reduce(x.abs());
-    let y = if quadrant & 1 == 0 { cos_near_zero(r) } else { sin_near_zero(r) };
-    if (quadrant + 1) & 2 == 0 { y } else { -y }
+    let quadrant = quadrant + more;
+    let y = if quadrant & 1 == 0 { sin_near_zero(r) } else { cos_near_zero(r) };
+    if quadrant & 2 == 0 { y } else { -y }
 }
 
 /// Splits `x >= 0` into `quadrant * pi/2 + r` with `|r| <= pi/4`; the quadrant is modulo 4.

@@ -47,6 +47,9 @@ impl Move {
     pub fn copy<T: Copy>(&self, x: &[T], y: &mut [T]) -> Option<()> {
         (self.elements == [x.len(), y.len()]).then_some(())?;
         let ([.., width], (_, [.., step])) = (self.shape, self.from);
+        if width == 0 {
+            return Some(());
+        }
         self.lines(&mut |mut from, to| {
             for y in y.get_mut(to..)?.get_mut(..width)? {
                 *y = *x.get(from)?;

@@ -46,7 +46,7 @@ impl UnaryOp {
     }
 
     /// The result for one element.
-    #[inline]
+    #[inline(never)]
     pub fn apply(self, x: f32) -> f32 {
         match self {
             Self::Abs => x.abs(),

@@ -41,6 +41,7 @@ impl Window {
 
     /// The walk along one axis (0 vertical, 1 horizontal) of `input` pixels; `None` if a number is
     /// zero or beyond all reason.
+    #[inline(never)]
     pub(crate) fn axis(&self, axis: usize, input: usize) -> Option<Axis> {
         let (filter, stride) = (*self.filter.get(axis)?, *self.stride.get(axis)?);
         let (dilation, pad) = (*self.dilation.get(axis)?, *self.pad.get(axis)?);
