@@ -1,7 +1,8 @@
 //! Transposed convolution.
 
-use super::Clamp;
+use super::reduce_window::Pool;
 use super::window::Window;
+use super::{Clamp, Layout};
 use crate::math::fma;
 use crate::tensor::{Shape, elements};
 
@@ -55,11 +56,18 @@ pub fn conv2d_transpose(
     fits.then_some(())?;
     let [_, channels, height, width] = p.input;
     let [_, out_channels, out_height, out_width] = p.output;
-    let (vertical, horizontal) = (p.window.axis(0, out_height)?, p.window.axis(1, out_width)?);
     let group_in = channels.checked_div(p.groups)?;
     let group_out = out_channels.checked_div(p.groups)?;
-    let filter = (vertical.filter * horizontal.filter).max(1);
+    let filter = p.window.filter.iter().product::<usize>().max(1);
     let filters = weights.chunks_exact((group_in * filter).max(1)).cycle();
+    // The window slides over the output and finds the inputs one after another.
+    let [_, stride] = p.window.stride;
+    let plane = Pool {
+        layout: Layout::Nchw,
+        input: [1, 1, out_height, out_width],
+        output: [height, width],
+        window: p.window,
+    };
 
     y.fill(0.0);
     // For each output plane its filters, and the group of input planes that they belong to.
@@ -67,23 +75,15 @@ pub fn conv2d_transpose(
     for (index, (y, filters)) in planes.enumerate() {
         let group = index.checked_div(group_out)?;
         let inputs = x.get(group * group_in * height * width..)?;
-        let mut inputs = inputs.chunks_exact((height * width).max(1));
-        for filter in filters.chunks_exact(filter) {
-            let x = inputs.next()?;
-            for (iy, x) in x.chunks_exact(width.max(1)).enumerate() {
-                let top = vertical.origin(iy);
-                for (ix, &x) in x.iter().enumerate() {
-                    let left = horizontal.origin(ix);
-                    for ky in vertical.taps(top) {
-                        let oy = (top + (ky * vertical.dilation) as isize) as usize;
-                        for kx in horizontal.taps(left) {
-                            let ox = (left + (kx * horizontal.dilation) as isize) as usize;
-                            let y = y.get_mut(oy * out_width + ox)?;
-                            *y = fma(x, *filter.get(ky * horizontal.filter + kx)?, *y);
-                        }
-                    }
-                }
-            }
+        let inputs = inputs.chunks_exact((height * width).max(1));
+        for (x, filter) in inputs.zip(filters.chunks_exact(filter)) {
+            // From the right, each output takes its inputs from the left.
+            plane.walk(true, &mut |tap, inputs, at| {
+                let weight = *filter.get(tap)?;
+                let y = y.get_mut(at..)?.iter_mut().step_by(stride.max(1));
+                y.zip(x.get(inputs)?).for_each(|(y, &x)| *y = fma(x, weight, *y));
+                Some(())
+            })?;
         }
         p.clamp.limit(y);
     }
@@ -92,11 +92,62 @@ pub fn conv2d_transpose(
 
 #[cfg(test)]
 mod tests {
+    use super::super::convolution::tests::floats;
     use super::super::window::Pad;
     use super::*;
+    use proptest::prelude::*;
 
     fn window(filter: usize, stride: usize, pad: Pad) -> Window {
         Window { filter: [filter; 2], stride: [stride; 2], dilation: [1; 2], pad: [pad; 2] }
+    }
+
+    proptest! {
+        #[test]
+        fn gives_the_bits_of_the_definition(
+            groups in 1usize..3, channels in 1usize..3, out_channels in 1usize..3,
+            sizes in [1usize..9, 1usize..9], filter in [1usize..4, 1usize..4],
+            stride in [1usize..4, 1usize..4], dilation in [1usize..3, 1usize..3],
+            before in 0i32..3, after in -1i32..3, seed in any::<u64>(),
+        ) {
+            let window = Window { filter, stride, dilation, pad: [Pad { before, after }; 2] };
+            let Some([height, width]) = window.output(sizes) else { return Ok(()) };
+            let [out_height, out_width] = sizes;
+            let p = Conv2dTranspose {
+                input: [1, groups * channels, height, width],
+                output: [1, groups * out_channels, out_height, out_width],
+                groups,
+                window,
+                clamp: Clamp::NONE,
+            };
+            let x = floats(elements(&p.input).expect("small"), seed);
+            let weights = floats(p.weights().expect("sane"), seed ^ 7);
+            let mut y = vec![f32::NAN; elements(&p.output).expect("small")];
+            conv2d_transpose(&p, &x, &weights, &mut y).expect("fits");
+
+            let mut expected = vec![0.0f32; y.len()];
+            let mut taps = weights.iter();
+            for (o, plane) in expected.chunks_exact_mut(out_height * out_width).enumerate() {
+                for c in 0..channels {
+                    let filter: Vec<_> = taps.by_ref().take(filter[0] * filter[1]).collect();
+                    for (i, x) in x.iter().skip((o / out_channels * channels + c) * height * width)
+                        .take(height * width).enumerate()
+                    {
+                        for (k, &w) in filter.iter().enumerate() {
+                            let at = |i: usize, k: usize, axis: usize| {
+                                let at = (i * stride[axis] + k * dilation[axis]) as isize;
+                                usize::try_from(at - before as isize).ok().filter(|&at| at < sizes[axis])
+                            };
+                            let (ky, kx) = (k / p.window.filter[1], k % p.window.filter[1]);
+                            if let (Some(oy), Some(ox)) = (at(i / width, ky, 0), at(i % width, kx, 1)) {
+                                let y = &mut plane[oy * out_width + ox];
+                                *y = x.mul_add(*w, *y);
+                            }
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(y, expected);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use super::blocked::{Product, ROWS, Scratch, TAPS, WIDTH};
 use super::numbers::{EXACT, Numbers};
 use super::pack::Patches;
-use super::simd::Job;
+use super::simd::{self, Job};
 use super::window::{Axis, inside};
 use crate::math::fma;
 
@@ -72,7 +72,7 @@ pub(crate) fn run(
                 let (begin, rest) = numbers.begin(start);
                 let begin = f32::from_bits(begin);
                 let windows = Windows { patches, inputs, weights, begin, lines, pitches };
-                numbers.level().run(Tile { windows, sums })?;
+                simd::run(numbers.level(), Tile { windows, sums })?;
                 let [row_step, step] = p.steps;
                 let at = p.y + row * row_step + (oy * out_width + ox) * step;
                 if sums_pitch == *out_width {

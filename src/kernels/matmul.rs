@@ -6,7 +6,7 @@ use super::blocked::{Bias, Strip};
 use super::convolution::{Convolution, convolve_fast};
 use super::numbers::{EXACT, Element, Numbers, Operands, Quantization};
 use super::quantize::Rescale;
-use super::simd::Job;
+use super::simd::{self, Job};
 use super::window::{Pad, Window};
 use super::{Clamp, Layout};
 use crate::level::Level;
@@ -162,21 +162,23 @@ fn multiply<A: Copy, S: Copy, Y>(
 /// The fast way to [`multiply`]: the same bits. A product is the convolution of an image of one line,
 /// whose channels are the rows of `b`, with one tap.
 fn multiply_fast<E: Element>(p: &MatMul, bias: &[u32], mut numbers: Operands<'_, E>) -> Option<()> {
-    let MatMul { rows, inner, columns } = *p;
-    if rows >= 4 || columns < 4 || !E::is_exact(numbers.rule) {
-        return convolve_fast(&line(rows, inner, columns), Bias::Pixels(bias), &mut numbers);
+    if p.rows >= 4 || p.columns < 4 || !E::is_exact(numbers.rule) {
+        return convolve_line(p, bias, &mut numbers);
     }
-    for row in 0..rows {
-        numbers.level.run(Row { row, sizes: p, bias, numbers: &mut numbers })?;
+    for row in 0..p.rows {
+        simd::run(numbers.level, Row { row, sizes: p, bias, numbers: &mut numbers })?;
     }
     Some(())
 }
 
-fn line(out_channels: usize, channels: usize, width: usize) -> Convolution {
+#[inline(never)]
+fn convolve_line(p: &MatMul, bias: &[u32], numbers: &mut dyn Numbers) -> Option<()> {
     let window =
         Window { filter: [1; 2], stride: [1; 2], dilation: [1; 2], pad: [Pad::default(); 2] };
-    let input = [1, channels, 1, width];
-    Convolution { layout: Layout::Nchw, input, groups: 1, out_channels, window }
+    let input = [1, p.inner, 1, p.columns];
+    let layout = Layout::Nchw;
+    let p = Convolution { layout, input, groups: 1, out_channels: p.rows, window };
+    convolve_fast(&p, Bias::Pixels(bias), numbers)
 }
 
 /// One row of `a` times `b`: as many columns at a time as registers hold, the last ones by fours, some
@@ -288,16 +290,17 @@ pub fn fully_connected(
 ) -> Option<()> {
     (x.len().checked_mul(y.len())? == weights.len() && bias.len() == y.len()).then_some(())?;
     (!x.is_empty()).then_some(())?;
-    for (four, y) in y.chunks_mut(4).enumerate() {
+    let taps = x.len();
+    let fours = y.chunks_mut(4).zip(bias.chunks(4)).zip(weights.chunks((4 * taps).max(1)));
+    for ((y, bias), weights) in fours {
         // Where outputs are not a multiple of 4, the last one is computed again.
-        let row =
-            |k: usize| weights.chunks_exact(x.len().max(1)).nth(4 * four + k.min(y.len() - 1));
+        let row = |k: usize| weights.get(k.min(y.len() - 1) * taps..)?.get(..taps);
         let weights = [row(0)?, row(1)?, row(2)?, row(3)?];
-        let (mut sums, taps) = ([0.0; 4], x.len());
+        let mut sums = [0.0; 4];
         let strip = Strip { packed: x, taps, width: 1, pixels: 1, begun: true };
-        Level::best().multiply(weights, strip, &mut sums)?;
-        let outputs = y.iter_mut().zip(sums).zip(bias.get(4 * four..)?);
-        outputs.for_each(|((y, sum), bias)| *y = clamp.apply(sum + bias));
+        simd::multiply(Level::best(), weights, strip, &mut sums)?;
+        let outputs = y.iter_mut().zip(bias).zip(sums);
+        outputs.for_each(|((y, bias), sum)| *y = clamp.apply(sum + bias));
     }
     Some(())
 }

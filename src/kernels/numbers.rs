@@ -11,6 +11,7 @@ use bytemuck::{Pod, cast_slice_mut};
 use super::Clamp;
 use super::blocked::{Strip, TAPS, WIDTH};
 use super::quantize::Rescale;
+use super::simd;
 use super::strided::each;
 use crate::level::Level;
 
@@ -119,7 +120,7 @@ impl Element for f32 {
         strip: Strip<'_>,
         sums: &mut [u32],
     ) -> Option<()> {
-        level.multiply(weights, strip, cast_slice_mut(sums))
+        simd::multiply(level, weights, strip, cast_slice_mut(sums))
     }
 }
 
@@ -198,12 +199,12 @@ impl Element for u8 {
         let [a, b, c, d] = &rows;
         let rows = [a.get(..taps)?, b.get(..taps)?, c.get(..taps)?, d.get(..taps)?];
         if strip.begun {
-            return level.multiply(rows, strip, cast_slice_mut(sums));
+            return simd::multiply(level, rows, strip, cast_slice_mut(sums));
         }
         let (begin, rest) = Self::begin(rule, 0);
         let mut products = [begin; 4 * WIDTH];
         let products = products.get_mut(..4 * width)?;
-        level.multiply(rows, strip, cast_slice_mut(products))?;
+        simd::multiply(level, rows, strip, cast_slice_mut(products))?;
         for (sum, products) in sums.iter_mut().zip(products) {
             *sum = sum.wrapping_add(products.wrapping_add(rest));
         }
@@ -250,7 +251,7 @@ impl<E: Element> Numbers for Operands<'_, E> {
     }
 
     fn width(&self) -> usize {
-        if E::is_exact(self.rule) { self.level.width() } else { 1 }
+        if E::is_exact(self.rule) { simd::width(self.level) } else { 1 }
     }
 
     fn multiply(&self, weights: [usize; 4], strip: Strip<'_>, sums: &mut [u32]) -> Option<()> {

@@ -6,7 +6,7 @@ use super::reduce::ReduceOp;
 use super::strided::each;
 use super::window::{Window, inside};
 use super::{Clamp, Layout};
-use crate::math::{max, min};
+use crate::math::min;
 use crate::tensor::{Shape, elements};
 
 /// Sizes of a pool.
@@ -42,8 +42,14 @@ impl Pool {
     }
 
     /// Calls `tap` for each tap of a line of windows, or with NHWC of each window, in rows from the
-    /// top: with the outputs, and where the first one's element lies in the input.
-    fn walk(&self, tap: &mut dyn FnMut(Range<usize>, usize) -> Option<()>) -> Option<()> {
+    /// top, from the left or from the right: with the number of the tap in the window, the outputs, and
+    /// where the first one's element lies in the input.
+    #[inline(never)]
+    pub(crate) fn walk(
+        &self,
+        from_right: bool,
+        tap: &mut dyn FnMut(usize, Range<usize>, usize) -> Option<()>,
+    ) -> Option<()> {
         let [batches, channels, height, width] = self.input;
         let (vertical, horizontal) = (self.window.axis(0, height)?, self.window.axis(1, width)?);
         let (images, depth) = match self.layout {
@@ -58,7 +64,9 @@ impl Pool {
                 for ky in vertical.taps(top) {
                     let iy = (top + (ky * vertical.dilation) as isize) as usize;
                     let row = (image * height + iy) * width;
-                    for kx in 0..horizontal.filter {
+                    for k in 0..horizontal.filter {
+                        let kx = if from_right { horizontal.filter - 1 - k } else { k };
+                        let number = ky * horizontal.filter + kx;
                         let first = horizontal.origin(0) + (kx * horizontal.dilation) as isize;
                         let inside = inside(first, width, horizontal.stride, out_width);
                         let at = |ox: usize| {
@@ -67,12 +75,13 @@ impl Pool {
                         match self.layout {
                             Layout::Nchw if inside.is_empty() => {}
                             Layout::Nchw => {
-                                tap(line + inside.start..line + inside.end, at(inside.start))?;
+                                let outputs = line + inside.start..line + inside.end;
+                                tap(number, outputs, at(inside.start))?;
                             }
                             Layout::Nhwc => {
                                 for ox in inside {
                                     let y = (line + ox) * depth;
-                                    tap(y..y + depth, at(ox) * depth)?;
+                                    tap(number, y..y + depth, at(ox) * depth)?;
                                 }
                             }
                         }
@@ -99,7 +108,7 @@ impl Pool {
             Layout::Nchw => self.window.axis(1, 1)?.stride,
             Layout::Nhwc => 1,
         };
-        self.walk(&mut |outputs, at| {
+        self.walk(false, &mut |_, outputs, at| {
             line(y.get_mut(outputs)?, x.get(at..)?, step);
             Some(())
         })
@@ -127,11 +136,10 @@ impl Pool {
     }
 }
 
-/// `y[i] = op(y[i], x[i * step])`
+/// Calls `op` with each of `y` and what belongs to it in `x`: the same as [`each`] in less code.
 #[inline(always)]
-fn steps<T: Copy>(y: &mut [T], x: &[T], step: usize, op: impl Fn(T, T) -> T) {
-    let x = x.iter().step_by(step.max(1));
-    y.iter_mut().zip(x).for_each(|(y, &x)| *y = op(*y, x));
+fn steps<T>(y: &mut [T], x: &[T], step: usize, op: impl Fn(&mut T, &T)) {
+    y.iter_mut().zip(x.iter().step_by(step.max(1))).for_each(|(y, x)| op(y, x));
 }
 
 /// Each output starts with `init` and takes the elements of its window that lie inside the image;
@@ -148,10 +156,14 @@ pub fn reduce_window(
     y: &mut [f32],
 ) -> Option<()> {
     p.combine(x, y, init, |y, x, step| match op {
-        ReduceOp::Mean | ReduceOp::Sum => steps(y, x, step, |a, b| a + b),
-        ReduceOp::Min => steps(y, x, step, min),
-        // The one that models have most.
-        ReduceOp::Max => each(y, x, step, |y, &x| *y = max(*y, x)),
+        ReduceOp::Mean | ReduceOp::Sum => steps(y, x, step, |y, x| *y += x),
+        ReduceOp::Min => steps(y, x, step, |y, x| *y = min(*y, *x)),
+        // The one that models have most; it mostly writes nothing.
+        ReduceOp::Max => each(y, x, step, |y, x| {
+            if *y < *x {
+                *y = *x;
+            }
+        }),
     })?;
     if op == ReduceOp::Mean {
         p.divide(y)?;
@@ -166,7 +178,7 @@ pub fn reduce_window(
 /// [`reduce_window`] with [`ReduceOp::Mean`].
 #[inline(never)]
 pub fn max_pool_u8(p: &Pool, x: &[u8], y: &mut [u8]) -> Option<()> {
-    p.combine(x, y, 0, |y, x, step| steps(y, x, step, u8::max))
+    p.combine(x, y, 0, |y, x, step| steps(y, x, step, |y, x| *y = *x.max(y)))
 }
 
 #[cfg(test)]

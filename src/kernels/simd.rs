@@ -1,49 +1,48 @@
 //! The PC's vectors for [`blocked`](super::blocked), chosen when the program runs.
 #![allow(unsafe_code)]
 
-use super::blocked::{Strip, multiply};
+use super::blocked::{self, Strip};
 use crate::level::{Instructions, Level};
 
-impl Level {
-    /// Runs `job`, compiled with this level's instructions.
-    pub(crate) fn run(self, job: impl Job) -> Option<()> {
-        match self.instructions() {
-            Instructions::Portable => job.run(),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` of AVX2 exists only where the CPU has it.
-            Instructions::Avx2 => unsafe { x86::job_avx2(job) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` of AVX-512 exists only where the CPU has it.
-            Instructions::Avx512 => unsafe { x86::job_avx512(job) },
-        }
+/// Runs `job`, compiled with a level's instructions.
+#[inline(never)]
+pub(crate) fn run(level: Level, job: impl Job) -> Option<()> {
+    match level.instructions() {
+        Instructions::Portable => job.run(),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a `Level` of AVX2 exists only where the CPU has it.
+        Instructions::Avx2 => unsafe { x86::job_avx2(job) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a `Level` of AVX-512 exists only where the CPU has it.
+        Instructions::Avx512 => unsafe { x86::job_avx512(job) },
     }
+}
 
-    /// Pixels of a strip.
-    pub(crate) fn width(self) -> usize {
-        match self.instructions() {
-            Instructions::Portable => 20,
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 | Instructions::Avx512 => 80,
-        }
+/// Pixels of a strip.
+pub(crate) fn width(level: Level) -> usize {
+    match level.instructions() {
+        Instructions::Portable => 20,
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx2 | Instructions::Avx512 => 80,
     }
+}
 
-    /// Adds the products of a strip to its sums.
-    #[inline(never)]
-    pub(crate) fn multiply(
-        self,
-        weights: [&[f32]; 4],
-        strip: Strip<'_>,
-        sums: &mut [f32],
-    ) -> Option<()> {
-        match self.instructions() {
-            Instructions::Portable => multiply::<f32, 1, 4>(weights, strip, sums),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` of AVX2 exists only where the CPU has it.
-            Instructions::Avx2 => unsafe { x86::avx2(weights, strip, sums) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` of AVX-512 exists only where the CPU has it.
-            Instructions::Avx512 => unsafe { x86::avx512(weights, strip, sums) },
-        }
+/// Adds the products of a strip to its sums.
+#[inline(never)]
+pub(crate) fn multiply(
+    level: Level,
+    weights: [&[f32]; 4],
+    strip: Strip<'_>,
+    sums: &mut [f32],
+) -> Option<()> {
+    match level.instructions() {
+        Instructions::Portable => blocked::multiply::<f32, 1, 4>(weights, strip, sums),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a `Level` of AVX2 exists only where the CPU has it.
+        Instructions::Avx2 => unsafe { x86::avx2(weights, strip, sums) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a `Level` of AVX-512 exists only where the CPU has it.
+        Instructions::Avx512 => unsafe { x86::avx512(weights, strip, sums) },
     }
 }
 
