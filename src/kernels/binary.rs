@@ -107,6 +107,10 @@ pub(crate) fn broadcast<T: Copy>(
                 let row = rows.next()?;
                 let (a, b) = (line(a, &p.a, [n, c, h])?, line(b, &p.b, [n, c, h])?);
                 let (first_a, first_b) = (a.first()?, b.first()?);
+                if let ([_], Some(a)) = (b, a.get(..width)) {
+                    row.iter_mut().zip(a).for_each(|(y, &a)| *y = op(a, *first_b));
+                    continue;
+                }
                 for (w, y) in row.iter_mut().enumerate() {
                     *y = op(*a.get(w).unwrap_or(first_a), *b.get(w).unwrap_or(first_b));
                 }
