@@ -160,7 +160,7 @@ impl Model {
                 range.check_read(What::Output, range.dtype(), 0, limits)?;
             }
         }
-        self.nodes(source).try_for_each(|node| node.map(drop))?;
+        self.visit(source, self.nodes, &mut |_| Ok(()))?;
         self.check_inputs(source, limits)
     }
 
@@ -221,11 +221,30 @@ impl Model {
         Nodes { model: *self, source, bodies: self.bodies(source) }
     }
 
+    /// Calls `each` with the first `count` nodes, checked again as they are read; as
+    /// [`nodes`](Self::nodes), but each is read into the place of the one before.
+    #[inline(never)]
+    pub(crate) fn visit(
+        &self,
+        source: &dyn Source,
+        count: u32,
+        each: &mut dyn FnMut(&Node) -> Result<()>,
+    ) -> Result<()> {
+        let mut node = Node::room();
+        for body in self.bodies(source).take(count as usize) {
+            body?.read(self, source, &mut node)?;
+            each(&node)?;
+        }
+        Ok(())
+    }
+
     /// A node, checked as it is read.
     pub fn node(&self, source: &dyn Source, index: u32) -> Result<Node> {
         let values = [index.into(), self.nodes.into()];
         let missing = || Error::about(Kind::LayerIndex, What::Nothing, values);
-        self.bodies(source).nth(index as usize).ok_or_else(missing)??.read(self, source)
+        let body = self.bodies(source).nth(index as usize).ok_or_else(missing)??;
+        let mut node = Node::room();
+        body.read(self, source, &mut node).map(|()| node)
     }
 
     fn bodies<'s>(&self, source: &'s dyn Source) -> node::Bodies<'s> {
@@ -340,6 +359,8 @@ impl Iterator for Nodes<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let body = self.bodies.next()?;
-        Some(body.and_then(|body| body.read(&self.model, self.source)))
+        let mut node = Node::room();
+        let read = body.and_then(|body| body.read(&self.model, self.source, &mut node));
+        Some(read.map(|()| node))
     }
 }

@@ -55,6 +55,22 @@ pub struct KpuConv {
 }
 
 impl Node {
+    /// Room for a node.
+    #[inline(never)]
+    pub(super) fn room() -> Self {
+        Self {
+            index: 0,
+            offset: 0,
+            size: 0,
+            opcode: 0,
+            operands: Operands::default(),
+            version: Version::V3,
+            eight_bit: false,
+            words: Words::default(),
+            row: 0,
+        }
+    }
+
     /// What the node does, with its body.
     pub fn operator(&self) -> Operator<'_> {
         match self.version {
@@ -85,7 +101,7 @@ impl Node {
     }
 }
 
-/// The words of a body.
+/// The words of a body; those behind it mean nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Words([u64; 18]);
 
@@ -165,12 +181,12 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// Reads and checks the node; errors tell the place.
-    pub fn read(&self, model: &Model, source: &dyn Source) -> Result<Node> {
-        self.node(model, source).map_err(|e| e.at_node(self.index).at(self.begin as u64))
+    /// Reads and checks the node, in place of another; errors tell the place.
+    pub fn read(&self, model: &Model, source: &dyn Source, node: &mut Node) -> Result<()> {
+        self.fill(model, source, node).map_err(|e| e.at_node(self.index).at(self.begin as u64))
     }
 
-    fn node(&self, model: &Model, source: &dyn Source) -> Result<Node> {
+    fn fill(&self, model: &Model, source: &dyn Source, node: &mut Node) -> Result<()> {
         let reader = &mut Reader::new(source, self.begin, self.end);
         let operators = Operators::of(model.version);
         let row = operators.opcodes.iter().position(|&opcode| u32::from(opcode) == self.opcode);
@@ -183,31 +199,26 @@ impl Body {
                 }
             });
         };
-        let mut node = Node {
-            index: self.index,
-            offset: self.begin,
-            size: self.end - self.begin,
-            opcode: self.opcode,
-            operands: Operands::default(),
-            version: model.version,
-            eight_bit: model.eight_bit,
-            words: Words::default(),
-            row,
-        };
+        node.index = self.index;
+        node.offset = self.begin;
+        node.size = self.end - self.begin;
+        node.opcode = self.opcode;
+        node.version = model.version;
+        node.eight_bit = model.eight_bit;
+        node.row = row;
         reader.parts(parts, node.words.as_mut());
         reader.done()?;
         let mut operands = Operands::default();
         match model.version {
             Version::V3 => {
-                v3::check::read_layer(&mut node, source)?;
-                v3::check::read(&node, &mut operands, reader, source)?;
+                v3::check::read_layer(node, source)?;
+                v3::check::read(node, &mut operands, reader, source)?;
             }
-            Version::V4 => v4::check::read(&node, &mut operands, reader, source)?,
+            Version::V4 => v4::check::read(node, &mut operands, reader, source)?,
         }
         node.operands = operands;
         node.operands.check(&model.limits())?;
-        node.check_parts(source, &model.limits())?;
-        Ok(node)
+        node.check_parts(source, &model.limits())
     }
 }
 

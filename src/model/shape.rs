@@ -72,6 +72,7 @@ impl Model {
     }
 
     /// The last node before `before` that writes where `range` begins.
+    #[inline(never)]
     pub(super) fn writer(
         &self,
         source: &dyn Source,
@@ -79,12 +80,12 @@ impl Model {
         before: u32,
     ) -> Result<Option<Node>> {
         let mut writer = None;
-        for node in self.nodes(source).take(before as usize) {
-            let node = node?;
+        self.visit(source, before, &mut |node| {
             if node.operands.written.is_at(range) {
-                writer = Some(node);
+                writer = Some(*node);
             }
-        }
+            Ok(())
+        })?;
         Ok(writer)
     }
 

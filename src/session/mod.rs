@@ -55,16 +55,15 @@ impl Requirements {
     pub fn of(model: &Model, source: &dyn Source) -> Result<Self> {
         let (mut buffer, mut kpu_copies) = (0, 0);
         let constants = model.constants().offset;
-        for node in model.nodes(source) {
-            let node = node?;
-            kpu_copies = kpu_copies.max(copies(&node, source));
+        model.visit(source, model.node_count(), &mut |node| {
+            kpu_copies = kpu_copies.max(copies(node, source));
             buffer = buffer.max(buffered(&node.operands, source, constants));
             node.parts(source, &mut |part| {
                 let operands = Operands::reading(part.operand.bytes_of(part.bytes));
                 buffer = buffer.max(buffered(&operands, source, constants));
                 Ok(())
-            })?;
-        }
+            })
+        })?;
         Ok(Self { main: model.main_memory(), buffer, kpu_copies })
     }
 
@@ -256,23 +255,23 @@ impl<'m> Session<'m> {
         }
     }
 
+    #[inline(never)]
     fn run(&mut self, accelerator: &mut dyn Accelerator, trace: &mut dyn Trace) -> Result<()> {
-        let source = self.memory.source();
+        let Self { model, memory, layers, .. } = self;
         // Index and offset of the node before, whose layer the KPU computes while this one is read.
         let mut before = (0, 0);
-        for node in self.model.nodes(source).take(self.layers as usize) {
+        let done = model.visit(memory.source(), *layers, &mut |node| {
             finish(accelerator, before)?;
-            let node = node?;
             before = (node.index, node.offset);
-            trace.begin(&node)?;
-            run::run(&node, &mut self.memory, accelerator).map_err(|e| at(e, before))?;
-            if trace.watches_ends() {
-                finish(accelerator, before)?;
-                let (model, memory) = (&self.model, &self.memory);
-                trace.end(&node, Written { model, node: &node, memory, accelerator })?;
+            trace.begin(node)?;
+            run::run(node, memory, accelerator).map_err(|e| at(e, before))?;
+            if !trace.watches_ends() {
+                return Ok(());
             }
-        }
-        finish(accelerator, before)
+            finish(accelerator, before)?;
+            trace.end(node, Written { model, node, memory, accelerator })
+        });
+        finish(accelerator, before).and(done)
     }
 
     /// The bytes of an output that lies in main memory or constants.

@@ -9,7 +9,7 @@ use crate::{
         Node,
         operands::{Operands, OutputShape, images},
         range::{Memory, Range},
-        reader::{Reader, check_count},
+        reader::{Field, Reader, check_count},
         source::{Source, Span},
     },
     tensor::{
@@ -90,9 +90,9 @@ fn range(address: u32, dtype: Dtype, n: usize) -> Range {
 pub(in crate::model) fn read_layer(node: &mut Node, source: &dyn Source) -> Result<()> {
     let Operator::Conv(head) = Operator::of(node.row, &node.words) else { return Ok(()) };
     let span = inside(source, What::KpuLayer, head.layer_offset, 96)?;
-    let words: [u32; 24] = Reader::of(source, span).checked()?;
-    node.words.as_mut().iter_mut().skip(6).zip(words).for_each(|(to, word)| *to = word);
-    Ok(())
+    let reader = &mut Reader::of(source, span);
+    reader.parts(<[u32; 24]>::PARTS, node.words.as_mut().get_mut(6..).unwrap_or_default());
+    reader.done()
 }
 
 /// A span of the file.
