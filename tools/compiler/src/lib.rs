@@ -100,6 +100,8 @@ pub fn compile(
         seen("split_wide", &graph);
         // Version 3 cannot cut.
         if options.kmodel_version == KmodelVersion::V4 {
+            optimize::means::split(&mut graph, options);
+            seen("split_means", &graph);
             optimize::tall::split(&mut graph);
             seen("split_tall", &graph);
         }

@@ -94,8 +94,8 @@ fn of_every_size_step_border_and_dilation() {
         }
         let least = |axis: usize| ((conv.kernel[axis] - 1) * conv.dilation + conv.step).max(8);
         let from =
-            [least(0) + random.whole(0, 20), least(1) + random.whole(0, 30), random.whole(1, 6)];
-        let outs = random.whole(2, 9);
+            [least(0) + random.whole(0, 20), least(1) + random.whole(0, 30), random.whole(2, 8)];
+        let outs = random.whole(40, 60);
         let mut m = Model::new(&[1, from[0], from[1], from[2]]);
         // From KPU RAM or from the caller.
         let first = Conv { kernel: [1, 1], step: 1, dilation: 1, valid: true };
@@ -129,24 +129,24 @@ fn copies_are_exact() {
     for corner in [0, 2] {
         let (mut a, mut b) = (Model::new(&[1, 12, 20, 3]), Model::new(&[1, 12, 20, 3]));
         let mut random = Random(11);
-        let taps = random.list(4 * 9 * 3, 0.4);
-        let mut wide = vec![0.0; 4 * 25 * 3];
+        let taps = random.list(40 * 9 * 3, 0.4);
+        let mut wide = vec![0.0; 40 * 25 * 3];
         for (i, &tap) in taps.iter().enumerate() {
             let (out, y, x, c) = (i / 27, i / 9 % 3, i / 3 % 3, i % 3);
             wide[((out * 5 + y + corner) * 5 + x + corner) * 3 + c] = tap;
         }
-        let bias = random.list(4, 0.3);
+        let bias = random.list(40, 0.3);
         let one = [(1, Field::Int(1)), (2, Field::Int(1))];
-        let w = a.tensor(&[4, 5, 5, 3], Data::Floats(wide));
-        let bias_a = a.tensor(&[4], Data::Floats(bias.clone()));
-        a.push(3, &[0, w, bias_a], &[1, 12, 20, 4], &[one[0], one[1], (0, Field::Byte(0))]);
+        let w = a.tensor(&[40, 5, 5, 3], Data::Floats(wide));
+        let bias_a = a.tensor(&[40], Data::Floats(bias.clone()));
+        a.push(3, &[0, w, bias_a], &[1, 12, 20, 40], &[one[0], one[1], (0, Field::Byte(0))]);
         let (before, after) = if corner == 0 { (2, 0) } else { (0, 2) };
         let pads = Data::Ints(vec![0, 0, before, after, before, after, 0, 0]);
         let pads = b.tensor(&[4, 2], pads);
         let padded = b.push(34, &[0, pads], &[1, 14, 22, 3], &[]);
-        let w = b.tensor(&[4, 3, 3, 3], Data::Floats(taps));
-        let bias_b = b.tensor(&[4], Data::Floats(bias));
-        b.push(3, &[padded, w, bias_b], &[1, 12, 20, 4], &[one[0], one[1], (0, Field::Byte(1))]);
+        let w = b.tensor(&[40, 3, 3, 3], Data::Floats(taps));
+        let bias_b = b.tensor(&[40], Data::Floats(bias));
+        b.push(3, &[padded, w, bias_b], &[1, 12, 20, 40], &[one[0], one[1], (0, Field::Byte(1))]);
         let (wide, samples) = compiled(&format!("wide_{corner}"), &a);
         let (small, _) = compiled(&format!("small_{corner}"), &b);
         for sample in samples {

@@ -55,7 +55,7 @@ fn dense(m: &mut Model, random: &mut Random, x: i32, k: usize, n: usize) -> i32 
 #[test]
 fn means_of_whole_planes() {
     let mut random = Random(83);
-    for (case, size) in [[4, 5], [5, 5], [7, 7], [6, 10]].into_iter().enumerate() {
+    for (case, size) in [[4, 5], [6, 6], [7, 7], [6, 10]].into_iter().enumerate() {
         let mut m = Model::new(&[1, size[0], size[1], 8]);
         let x = conv(&mut m, &mut random, size, 60);
         let axes = m.tensor(&[2], Data::Ints(vec![1, 2]));
@@ -64,6 +64,24 @@ fn means_of_whole_planes() {
         let report = check(&format!("mean_{case}"), &m, Options::default(), 35.0);
         let counts = ["reduce", "quantized matmul", "matmul"].map(|o| rows(&report, o));
         assert_eq!(counts, [0, 1, 0], "{report}");
+    }
+}
+
+/// The same with so many channels that the KPU is faster: the mean stays in KPU RAM.
+#[test]
+fn means_of_many_channels() {
+    let mut random = Random(85);
+    let cases = [(4, 1000), (5, 700), (8, 400), (10, 260), (16, 130)];
+    for (size, channels) in cases {
+        let mut m = Model::new(&[1, size, size, 8]);
+        let x = conv(&mut m, &mut random, [size, size], channels);
+        let axes = m.tensor(&[2], Data::Ints(vec![1, 2]));
+        let mean = m.push(40, &[x, axes], &[1, channels], &[]);
+        dense(&mut m, &mut random, mean, channels, 32);
+        let report = check(&format!("mean_of_{size}"), &m, Options::default(), 38.0);
+        let cpu = ["reduce", "quantized matmul", "matmul", "pad"].map(|o| rows(&report, o));
+        assert_eq!(cpu, [0; 4], "{report}");
+        assert!(rows(&report, "KPU upload") <= 1, "{report}");
     }
 }
 

@@ -2,7 +2,11 @@
 
 use maix_kpu::tensor::Dtype;
 
-use super::{Frame, KpuHome, Lowering, convolution::kpu_pool, float::resize_step};
+use super::{
+    Frame, KpuHome, Lowering,
+    convolution::{feeds_kpu, kpu_pool},
+    float::resize_step,
+};
 use crate::{
     expr::Expr,
     graph::{BinaryOp, Node, Op, ReduceOp, TensorId, Window},
@@ -25,7 +29,7 @@ impl<'g> Lowering<'g> {
                 if self.homes[x].byte.is_some()
                     && self.homes[x].kpu.is_none()
                     && self.options.allows(TABLE_LOOKUP)
-                    && !self.feeds_kpu(y) =>
+                    && !feeds_kpu(self.graph, self.options, y) =>
             {
                 let bytes = self.byte(x)?;
                 let value = self.lookup(bytes, x, f, self.q(y), Some(y));

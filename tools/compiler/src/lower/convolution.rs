@@ -9,9 +9,9 @@ use maix_kpu::tensor::ImageShape;
 use super::{Frame, KpuHome, Lowering, frame::Walk};
 use crate::{
     expr::Expr,
-    graph::{Conv2d, Node, Op, Pool, ReduceOp, TensorId, Window},
+    graph::{Conv2d, Graph, Node, Op, Pool, ReduceOp, TensorId, Window},
     optimize::wide::MAX_CHANNELS,
-    options::KmodelVersion,
+    options::{KmodelVersion, Options},
     problem::Problem,
     program::KpuLayer,
     quantize::{QParam, kpu::Convolution},
@@ -42,7 +42,7 @@ impl<'g> Lowering<'g> {
         let Some((channels, _)) = self.planes(input) else { return Ok(false) };
         let out_channels = conv.bias.len();
         let w = &conv.window;
-        if channels.max(out_channels) > MAX_CHANNELS || !self.weights_fit(&conv.weights) {
+        if channels.max(out_channels) > MAX_CHANNELS || !weights_fit(self.options, &conv.weights) {
             return Ok(false);
         }
         let depthwise =
@@ -83,15 +83,9 @@ impl<'g> Lowering<'g> {
         Ok(false)
     }
 
-    /// Whether the user lets these weights be quantized.
-    pub(super) fn weights_fit(&self, weights: &[f32]) -> bool {
-        let (low, high) = weights.iter().fold((0f32, 0f32), |(l, h), &w| (l.min(w), h.max(w)));
-        self.options.weights_quantize_threshold.is_none_or(|t| high - low <= t)
-    }
-
     /// A matrix product with constant weights as a convolution of one pixel.
     pub(super) fn kpu_matmul(&mut self, node: &'g Node, bias: &'g [f32]) -> Result<bool, Problem> {
-        let Some(weights) = self.kpu_weights(node) else { return Ok(false) };
+        let Some(weights) = kpu_weights(self.graph, self.options, node) else { return Ok(false) };
         let is_pixel = weights.len() / bias.len() <= MAX_CHANNELS;
         Ok(is_pixel && self.dense(node, bias, node.inputs[0], weights, [1, 1])?)
     }
@@ -108,7 +102,7 @@ impl<'g> Lowering<'g> {
             return Ok(false);
         };
         let Op::MatMul { bias } = &graph.nodes[next].op else { return Ok(false) };
-        let weights = self.kpu_weights(&graph.nodes[next]);
+        let weights = kpu_weights(graph, self.options, &graph.nodes[next]);
         let Some(weights) = weights.filter(|_| h * w > 1 && !self.float.contains(&next)) else {
             return Ok(false);
         };
@@ -150,19 +144,6 @@ impl<'g> Lowering<'g> {
         Ok(done)
     }
 
-    /// The weights of a dense layer for which the KPU has enough results, one row for each.
-    fn kpu_weights(&self, node: &Node) -> Option<Vec<f32>> {
-        let (input, b) = (node.inputs[0], node.inputs[1]);
-        let (Some(data), &[k, columns]) = (&self.graph.tensors[b].data, self.graph.shape(b)) else {
-            return None;
-        };
-        (self.graph.shape(input) == [1, k]
-            && columns <= MAX_CHANNELS
-            && data.len() >= self.options.output_quantize_threshold
-            && self.weights_fit(data))
-        .then(|| crate::eval::transpose(&[1, 0], data, &[k, columns]))
-    }
-
     /// A function, a pool or a change of scale as a depthwise layer that passes its input on.
     pub(super) fn kpu_identity(
         &mut self,
@@ -200,7 +181,7 @@ impl<'g> Lowering<'g> {
     ) -> Result<bool, Problem> {
         let Some((channels, _)) = self.planes(input) else { return Ok(false) };
         let nine = window.kernel == [3, 3] && window.dilation == [1, 1] && window.is_unpadded();
-        if !nine || channels > MAX_CHANNELS || !self.feeds_kpu(output) {
+        if !nine || channels > MAX_CHANNELS || !feeds_kpu(self.graph, self.options, output) {
             return Ok(false);
         }
         let plan = Plan {
@@ -215,23 +196,6 @@ impl<'g> Lowering<'g> {
             output,
         };
         self.run_plan(&plan)
-    }
-
-    /// Whether all that read a tensor are likely to be KPU layers.
-    pub(super) fn feeds_kpu(&self, id: TensorId) -> bool {
-        let readers = || self.graph.nodes.iter().filter(|n| n.inputs.contains(&id));
-        let is_kpu = |node: &Node| match &node.op {
-            Op::Conv2d(conv) => {
-                is_handy(&conv.window)
-                    && conv.bias.len().max(self.graph.shape(id)[1]) <= MAX_CHANNELS
-            }
-            Op::MatMul { .. } => {
-                self.kpu_weights(node).is_some() && self.graph.shape(id)[1] <= MAX_CHANNELS
-            }
-            Op::Reshape => self.feeds_kpu(node.output),
-            _ => false,
-        };
-        readers().count() == self.graph.readers(id) && readers().all(is_kpu)
     }
 
     /// The layer that passes a tensor on with other parameters for its bytes.
@@ -456,6 +420,41 @@ impl<'g> Lowering<'g> {
             parameters,
         }
     }
+}
+
+/// Whether the user lets these weights be quantized.
+pub(super) fn weights_fit(options: &Options, weights: &[f32]) -> bool {
+    let (low, high) = weights.iter().fold((0f32, 0f32), |(l, h), &w| (l.min(w), h.max(w)));
+    options.weights_quantize_threshold.is_none_or(|t| high - low <= t)
+}
+
+/// The weights of a dense layer for which the KPU has enough results, one row for each.
+fn kpu_weights(graph: &Graph, options: &Options, node: &Node) -> Option<Vec<f32>> {
+    let (input, b) = (node.inputs[0], node.inputs[1]);
+    let (Some(data), &[k, columns]) = (&graph.tensors[b].data, graph.shape(b)) else {
+        return None;
+    };
+    (graph.shape(input) == [1, k]
+        && columns <= MAX_CHANNELS
+        && data.len() >= options.output_quantize_threshold
+        && weights_fit(options, data))
+    .then(|| crate::eval::transpose(&[1, 0], data, &[k, columns]))
+}
+
+/// Whether all that read a tensor are likely to be KPU layers.
+pub(crate) fn feeds_kpu(graph: &Graph, options: &Options, id: TensorId) -> bool {
+    let readers = || graph.nodes.iter().filter(|n| n.inputs.contains(&id));
+    let is_kpu = |node: &Node| match &node.op {
+        Op::Conv2d(conv) => {
+            is_handy(&conv.window) && conv.bias.len().max(graph.shape(id)[1]) <= MAX_CHANNELS
+        }
+        Op::MatMul { .. } => {
+            graph.shape(id)[1] <= MAX_CHANNELS && kpu_weights(graph, options, node).is_some()
+        }
+        Op::Reshape => feeds_kpu(graph, options, node.output),
+        _ => false,
+    };
+    readers().count() == graph.readers(id) && readers().all(is_kpu)
 }
 
 /// What a pool loses on average because it rounds down, in bytes.

@@ -3,7 +3,10 @@
 
 use maix_kpu::tensor::Dtype;
 
-use super::Lowering;
+use super::{
+    Lowering,
+    convolution::{feeds_kpu, weights_fit},
+};
 use crate::{
     graph::{Node, TensorId},
     options::KmodelVersion,
@@ -27,7 +30,7 @@ impl<'g> Lowering<'g> {
     /// The mean of whole planes, for a result that the KPU reads.
     pub(super) fn byte_mean(&mut self, x: TensorId, y: TensorId) -> Result<bool, Problem> {
         let Some((channels, [h, w])) = self.planes(x) else { return Ok(false) };
-        if !self.multiplies_bytes(x) || !self.feeds_kpu(y) {
+        if !self.multiplies_bytes(x) || !feeds_kpu(self.graph, self.options, y) {
             return Ok(false);
         }
         let a = Matrix { value: self.byte(x)?, size: [channels, h * w], q: self.q(x) };
@@ -46,7 +49,7 @@ impl<'g> Lowering<'g> {
         if !self.has_bytes(x)
             || !self.multiplies_bytes(x)
             || data.len() < self.options.output_quantize_threshold
-            || !self.weights_fit(data)
+            || !weights_fit(self.options, data)
         {
             return Ok(false);
         }

@@ -270,7 +270,13 @@ impl Lowering<'_> {
         let Some((channels, inner)) = self.planes(plan.input) else { return Ok(false) };
         let home = self.homes[plan.input].kpu.map(|home| home.frame);
         let macs = self.graph.macs(&self.graph.nodes[self.at]);
-        let on_cpu = Work::FloatMacs(macs).milliseconds(Clocks::USUAL);
+        // The CPU takes its input, and gives its result, as floats.
+        let converted = [plan.input, plan.output].map(|id| self.graph.tensors[id].elements());
+        let [input, output] = converted.map(|elements| Work::Simple(elements as u64));
+        let on_cpu: f64 = [input, Work::FloatMacs(macs), output]
+            .iter()
+            .map(|w| w.milliseconds(Clocks::USUAL))
+            .sum();
         let layout =
             home.into_iter().chain([Frame::framed(inner, plan.window.stride)]).find_map(|frame| {
                 let layout = Layout::new(plan, frame, channels)?;

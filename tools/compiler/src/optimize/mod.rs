@@ -4,6 +4,7 @@ mod activations;
 mod batch_norm;
 mod constants;
 pub mod equalize;
+pub mod means;
 mod pads;
 mod resize;
 mod shapes;
