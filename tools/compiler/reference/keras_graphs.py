@@ -76,10 +76,20 @@ NETWORKS = {
 }
 
 
+def settle(model):
+    """Sets what batch normalization knows from a batch, so that values keep their size along the network."""
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(tf.random.uniform((4, *model.input_shape[1:])), training=True)
+
+
 def main(folder):
     for name, network in NETWORKS.items():
         utils.set_random_seed(1)
-        converter = tf.lite.TFLiteConverter.from_keras_model(network())
+        model = network()
+        settle(model)
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
         (Path(folder) / f"{name}.tflite").write_bytes(converter.convert())
 
 

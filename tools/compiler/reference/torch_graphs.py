@@ -48,10 +48,21 @@ NETWORKS = {
 }
 
 
+def settle(model, size):
+    """Sets what batch normalization knows from a batch, so that values keep their size along the network."""
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 1.0
+    with torch.no_grad():
+        model.train()(torch.rand(4, 3, size, size))
+
+
 def main(folder):
     for name, (network, size, sets) in NETWORKS.items():
         torch.manual_seed(1)
-        model = network().eval()
+        model = network()
+        settle(model, size)
+        model.eval()
         picture = torch.rand(1, 3, size, size)
         with torch.no_grad():
             answers = model(picture)
