@@ -21,6 +21,7 @@ pub mod expr;
 pub mod fallback;
 pub mod graph;
 pub mod import;
+pub mod listing;
 pub mod lower;
 pub mod measure;
 pub mod memory;
@@ -57,6 +58,8 @@ pub struct Compiled {
     pub graph: Graph,
     /// With [`Options::keep_passes`]: each pass that changed the graph, and the graph after it.
     pub passes: Vec<(&'static str, Graph)>,
+    /// With [`Options::keep_passes`]: the steps of the kmodel, one a line.
+    pub listing: Option<String>,
 }
 
 /// What takes long.
@@ -146,7 +149,8 @@ pub fn compile(
         inputs: inputs.collect(),
         ..Report::new(&graph, &program, &emitted, kmodel.len(), &calibration, &errors, warnings)
     };
-    Ok(Compiled { kmodel, report, graph, passes })
+    let listing = options.keep_passes.then(|| listing::of(&graph, &program, &emitted));
+    Ok(Compiled { kmodel, report, graph, passes, listing })
 }
 
 /// A kmodel, and how far each step's result is from the float model's.

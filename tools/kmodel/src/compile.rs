@@ -105,8 +105,8 @@ pub struct CompileOptions {
     /// Also write the table to this .html or .json file
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Write the graph after each pass that changed it to the working directory: ir_00_import.dot and
-    /// so on
+    /// Write the graph after each pass that changed it to the working directory, ir_00_import.dot and
+    /// so on, and last the kmodel's steps with all addresses, ir_..._program.txt
     #[arg(long)]
     dump_ir: bool,
     /// Print the range of the weights of every convolution and matrix product
@@ -289,6 +289,10 @@ pub fn run(arguments: &CompileOptions) -> Result<(), Vec<Failure>> {
     for (index, (pass, graph)) in compiled.passes.iter().enumerate() {
         let file = format!("ir_{index:02}_{pass}.dot");
         write(Path::new(&file), dot::graph(graph).as_bytes())?;
+    }
+    if let Some(listing) = &compiled.listing {
+        let file = format!("ir_{:02}_program.txt", compiled.passes.len());
+        write(Path::new(&file), listing.as_bytes())?;
     }
     let kmodel = arguments.with_metadata(compiled.kmodel).map_err(|e| vec![e])?;
     write(&arguments.out, &kmodel)?;

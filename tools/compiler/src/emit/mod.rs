@@ -31,6 +31,8 @@ pub struct Emitted {
     pub kpu_ram: usize,
     /// For each node of the file the step that it does.
     pub steps: Vec<usize>,
+    /// Where each value begins in its memory, in bytes.
+    pub starts: Vec<usize>,
 }
 
 /// Where everything lies.
@@ -93,7 +95,8 @@ pub fn emit(
         let step = error.node().and_then(|node| steps.get(node as usize)).copied().unwrap_or(0);
         return Err(EmitError::Invalid { step, error });
     }
-    Ok(Emitted { kmodel, arena: placed.arena, kpu_ram: placed.kpu_ram, steps })
+    let Placed { arena, kpu_ram, starts, .. } = placed;
+    Ok(Emitted { kmodel, arena, kpu_ram, steps, starts })
 }
 
 fn lay_out(program: &Program, solve: Duration) -> Result<Placed, EmitError> {

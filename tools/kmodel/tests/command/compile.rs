@@ -101,6 +101,17 @@ fn nccs_command_lines_work_through_a_link() {
         .filter(|name| name.starts_with("ir_"))
         .collect();
     passes.sort();
+    let listing = passes.pop().filter(|name| name.ends_with("_program.txt")).unwrap();
+    let listing = String::from_utf8(folder.read(&listing)).unwrap();
+    let steps: Vec<&str> = listing.lines().collect();
+    assert!(
+        steps[0].starts_with("inputs: KPU[0x") && steps[0].ends_with("U8 1x1x28x28"),
+        "{listing}"
+    );
+    assert!(steps[1].starts_with("   0 KPU conv2d 3x3, pool "), "{listing}");
+    let info = json(&["info", &folder.path("m.kmodel"), "--json"]);
+    assert_eq!(steps.len() - 2, info["nodes"].as_array().unwrap().len(), "{listing}");
+    assert!(steps[steps.len() - 1].starts_with("outputs: main[0x"), "{listing}");
     assert!(passes.len() > 3 && passes[0] == "ir_00_import.dot", "{passes:?}");
     for pass in &passes {
         let graph = String::from_utf8(folder.read(pass)).unwrap();
