@@ -1,11 +1,10 @@
 //! The mean of a square image as depthwise convolutions one behind the other, each of which adds up
-//! pixels or leaves fewer of them, so that the KPU can have it. Taps of one sign average what bytes
-//! round off; those for 5x5 magnify it by a half. Means of 6x6 and 7x7 would need taps that magnify it
-//! several times (see docs/compile.md).
+//! pixels or leaves fewer of them, so that the KPU can have it. Kernels of positive taps average what
+//! the ones before round to bytes; those with negative taps would magnify it, so they stand first.
 
 use crate::{
     estimate::{Clocks, Work},
-    graph::{Conv2d, Graph, Node, Op, Padding, ReduceOp, TensorId, Window},
+    graph::{Conv2d, Graph, Node, Op, Padding, ReduceOp, Window},
     lower::convolution::feeds_kpu,
     optimize::wide::MAX_CHANNELS,
     options::Options,
@@ -61,8 +60,20 @@ fn stages(size: usize) -> Option<Vec<Stage>> {
         // Pixels 0 and 2, 1 and 3; then both sums.
         4 => vec![stage([1.0, 0.0, 1.0], 1, (1, 1)), stage([0.0, 1.0, 1.0], 1, (0, 0))],
         5 => {
-            vec![stage([1.0, GOLDEN, 1.0], 1, (0, 0)), stage([1.0, -1.0 / GOLDEN, 1.0], 1, (0, 0))]
+            vec![stage([1.0, -1.0 / GOLDEN, 1.0], 1, (0, 0)), stage([1.0, GOLDEN, 1.0], 1, (0, 0))]
         }
+        // (1 - z + z^2) (1 + z + z^2) (1 + z) = 1 + z + .. + z^5
+        6 => vec![
+            stage([1.0, -1.0, 1.0], 1, (1, 1)),
+            stage([1.0, 1.0, 1.0], 1, (0, 0)),
+            stage([0.0, 1.0, 1.0], 1, (0, 0)),
+        ],
+        // 1 + z + .. + z^6 is the product of 1 - 2 cos(2 pi k / 7) z + z^2 for k = 1, 2, 3.
+        7 => vec![
+            stage([1.0, -1.246_979_6, 1.0], 1, (0, 0)),
+            stage([1.0, 0.445_041_87, 1.0], 1, (0, 0)),
+            stage([1.0, 1.801_937_7, 1.0], 1, (0, 0)),
+        ],
         8.. if size.is_multiple_of(2) => {
             let mut all = vec![stage([0.0, 1.0, 1.0], 2, (1, 0))];
             all.extend(stages(size / 2)?);
@@ -93,14 +104,11 @@ fn on_cpu(channels: usize, size: usize) -> f64 {
 fn replace(graph: &mut Graph, at: usize, stages: Vec<Stage>) {
     let Node { name, inputs, output, .. } = graph.nodes.remove(at);
     let &[_, channels, mut size, _] = graph.shape(inputs[0]) else { unreachable!("whole_mean") };
-    let range = graph.tensors[inputs[0]].range.map(|(low, high)| (low.min(0.0), high.max(0.0)));
+    let mut range = graph.tensors[inputs[0]].range.map(|(low, high)| (low.min(0.0), high.max(0.0)));
     let (mut last, mut place) = (inputs[0], at);
-    let mut push = |graph: &mut Graph, name: &str, op, shape: Vec<usize>, to: Option<TensorId>| {
-        let output = to.unwrap_or_else(|| {
-            let id = graph.tensor(name, shape);
-            graph.tensors[id].range = range;
-            id
-        });
+    let mut push = |graph: &mut Graph, name: &str, op, shape, range| {
+        let output = graph.tensor(name, shape);
+        graph.tensors[output].range = range;
         graph.nodes.insert(place, Node { name: name.into(), op, inputs: vec![last], output });
         (last, place) = (output, place + 1);
     };
@@ -114,16 +122,19 @@ fn replace(graph: &mut Graph, at: usize, stages: Vec<Stage>) {
         gain /= own;
         let taps = stage.taps.map(|tap| tap * own);
         let kernel: Vec<f32> = taps.iter().flat_map(|y| taps.map(|x| x * y)).collect();
+        let signed = |keep: fn(&f32) -> bool| kernel.iter().copied().filter(keep).sum::<f32>();
+        let (plus, minus) = (signed(|&tap| tap > 0.0), signed(|&tap| tap < 0.0));
+        range = range.map(|(low, high)| (plus * low + minus * high, plus * high + minus * low));
         let weights = kernel.repeat(channels);
         let conv = Conv2d { weights, bias: vec![0.0; channels], groups: channels, window };
         let name = format!("{name} {} of {}", i + 1, stages.len());
-        push(graph, &name, Op::Conv2d(conv), vec![1, channels, size, size], None);
+        push(graph, &name, Op::Conv2d(conv), vec![1, channels, size, size], range);
     }
     if size > 1 {
         let cut = Op::Slice { begin: vec![0; 4], strides: vec![1; 4] };
-        push(graph, &format!("{name} pixel"), cut, vec![1, channels, 1, 1], None);
+        push(graph, &format!("{name} pixel"), cut, vec![1, channels, 1, 1], range);
     }
-    push(graph, &name, Op::Reshape, Vec::new(), Some(output));
+    graph.nodes.insert(place, Node { name, op: Op::Reshape, inputs: vec![last], output });
 }
 
 #[cfg(test)]
@@ -153,6 +164,6 @@ mod tests {
             }
             seen += 1;
         }
-        assert_eq!(seen, 8);
+        assert_eq!(seen, 14);
     }
 }
