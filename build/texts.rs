@@ -18,11 +18,7 @@ macro_rules! whats {
 
 include!("../src/error/kinds.rs");
 include!("../src/error/whats.rs");
-
-/// What is taken from a character, of space to z, to make it follow the placeholders.
-const SHIFT: u8 = b' ' - 4;
-/// The first byte that stands for two.
-const FIRST: u8 = b'z' - SHIFT + 1;
+include!("../src/error/alphabet.rs");
 
 /// The pairs, filled up to all that bytes can name, and behind them the texts: of kinds, their
 /// hints, and of parts, each ended by a zero byte.
@@ -30,7 +26,7 @@ pub fn packed() -> Vec<u8> {
     let mut texts: Vec<Vec<u8>> =
         [TEXTS, HINTS, WHATS].into_iter().flatten().map(|text| bytes(text)).collect();
     let mut pairs = Vec::new();
-    for byte in FIRST..=u8::MAX {
+    for byte in FIRST_PAIR..=u8::MAX {
         let pair = most_common(&texts);
         pairs.extend(pair);
         texts.iter_mut().for_each(|text| *text = replaced(text, pair, byte));
@@ -41,9 +37,13 @@ pub fn packed() -> Vec<u8> {
 
 /// A text's bytes, each placeholder one of them.
 fn bytes(text: &str) -> Vec<u8> {
-    let text = text.replace("{what}", "\x01").replace("{0}", "\x02").replace("{1}", "\x03");
+    let text = [("{what}", WHAT), ("{0}", FIRST), ("{1}", SECOND)]
+        .into_iter()
+        .fold(text.to_string(), |text, (part, byte)| {
+            text.replace(part, &char::from(byte).to_string())
+        });
     let shifted = |byte| match byte {
-        ..4 => byte,
+        ..=SECOND => byte,
         b' '..=b'z' => byte - SHIFT,
         _ => panic!("only the characters from space to z are packed: {text}"),
     };

@@ -1,19 +1,12 @@
-//! Reads the texts of the tables as `build/texts.rs` packed them: bytes below 4 are placeholders,
-//! then come the characters from space to z, and all others stand for two bytes, so that a chip keeps
-//! half of the bytes.
+//! Reads the texts of the tables as `build/texts.rs` packed them, in the bytes of `alphabet.rs`, so
+//! that a chip keeps half of them.
 
 use super::Kind;
 
 const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/texts.bin"));
 
-/// The bytes that stand for `{what}`, `{0}` and `{1}`.
-pub(super) const WHAT: u8 = 1;
-pub(super) const FIRST: u8 = 2;
-pub(super) const SECOND: u8 = 3;
-/// What is added to a byte to make a character of it.
-const SHIFT: u8 = b' ' - 4;
-/// The first byte that stands for two.
-const FIRST_PAIR: u8 = b'z' - SHIFT + 1;
+include!("alphabet.rs");
+
 /// Bytes of all pairs.
 const PAIRS: usize = 2 * (256 - FIRST_PAIR as usize);
 

@@ -194,7 +194,7 @@ mod tests {
                     Layer::new(input, 128, Kernel::K3x3, false, Pool::None, false).unwrap();
                 // The largest of them were timed although they leave KPU RAM.
                 (layer.input.height, layer.input.width) = (height, width);
-                let milliseconds = kpu_cycles(&layer, false) / (300e3);
+                let milliseconds = kpu_cycles(&layer, false) / 300e3;
                 (milliseconds / measured - 1.0).abs()
             })
             .collect();
